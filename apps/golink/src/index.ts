@@ -1,0 +1,2 @@
+// Public names of @cove/golink, each written out.
+export {};

@@ -1,0 +1,2 @@
+// The cove command.
+export {};

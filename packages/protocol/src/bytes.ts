@@ -1,0 +1,2 @@
+// Readers and writers over bytes; the only shared byte code.
+export {};

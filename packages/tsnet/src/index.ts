@@ -1,0 +1,2 @@
+// Public names of @cove/tsnet, each written out.
+export {};

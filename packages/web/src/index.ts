@@ -1,0 +1,2 @@
+// Public names of @cove/web, each written out.
+export {};

@@ -1,0 +1,2 @@
+// Public names of @cove/wireguard, each written out.
+export {};

@@ -1,0 +1,46 @@
+// Runs one layer of the tests on tsc's output: `node scripts/test.mjs unit [name filter]`.
+// unit: everything beside the code, test/rules, test/sim and test/e2e. interop: test/interop (needs real peers).
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const layers = {
+  unit: ['packages', 'apps', 'test/dist/rules', 'test/dist/sim', 'test/dist/e2e'],
+  interop: ['test/dist/interop'],
+};
+
+/** Test files under `dir`, as tsc wrote them. */
+function testFiles(dir) {
+  let entries;
+  try {
+    entries = readdirSync(join(root, dir), { withFileTypes: true });
+  } catch (error) {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  }
+  return entries.flatMap((entry) => {
+    const path = `${dir}/${entry.name}`;
+    if (entry.isDirectory()) return entry.name === 'node_modules' ? [] : testFiles(path);
+    return path.includes('dist/') && entry.name.endsWith('.test.js') ? [path] : [];
+  });
+}
+
+const [layer = 'unit', filter = ''] = process.argv.slice(2);
+if (!(layer in layers)) {
+  console.error(`unknown layer ${layer}: choose one of ${Object.keys(layers).join(', ')}`);
+  process.exit(2);
+}
+const files = layers[layer].flatMap(testFiles).filter((file) => file.includes(filter));
+if (files.length === 0) {
+  console.error(`no test file of layer ${layer} matches "${filter}"; has \`npm run build\` run?`);
+  process.exit(1);
+}
+const concurrency = layer === 'interop' ? ['--test-concurrency=1'] : ['--test-concurrency=2'];
+const reporter = process.env.CI ? ['--test-reporter=spec'] : [];
+const run = spawnSync(process.execPath, ['--test', ...concurrency, ...reporter, ...files], {
+  cwd: root,
+  stdio: 'inherit',
+});
+process.exit(run.status ?? 1);
