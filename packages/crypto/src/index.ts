@@ -1,2 +1,2 @@
-// Public names of @cove/crypto, each written out.
-export {};
+// Fast tiers of the primitives for the edges.
+export { nodeAead, nodeBlake2s, nodeCrypto, nodeX25519 } from './nodecrypto.ts';
