@@ -1,0 +1,166 @@
+// How a second `cove` command talks to the running one: HTTP with JSON bodies over a Unix socket (a named pipe on
+// Windows) inside the data directory. Whoever may open the directory (0700) may administer the tailnet; nobody else.
+import { createHash } from 'node:crypto';
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, request, type Server } from 'node:http';
+import { tmpdir, userInfo } from 'node:os';
+import { join, resolve } from 'node:path';
+import { CliError, errorCode, explain } from './errors.ts';
+
+/** sun_path holds 108 bytes on Linux and 104 on macOS, with the terminating zero. */
+const MAX_SOCKET_PATH = 103;
+const MAX_JSON_BODY = 1 << 20;
+
+/** Where the running process of `dir` listens. Deep directories fall back to a name in the temporary directory. */
+export function adminSocketPath(dir: string): string {
+  const absolute = resolve(dir);
+  const digest = createHash('sha256').update(absolute).digest('hex').slice(0, 16);
+  if (process.platform === 'win32') return `\\\\.\\pipe\\cove-${digest}`;
+  const inside = join(absolute, 'cove.sock');
+  if (Buffer.byteLength(inside) <= MAX_SOCKET_PATH) return inside;
+  return join(tmpdir(), `cove-${userInfo().uid}-${digest}.sock`);
+}
+
+export interface AdminRequest {
+  readonly query: URLSearchParams;
+  /** The parsed JSON body, `undefined` where there was none. */
+  json(): Promise<unknown>;
+  /** The raw body, for streams such as a snapshot to import. */
+  readonly stream: IncomingMessage;
+  /** Writes one line of progress (JSON) ahead of the result. */
+  progress(value: unknown): void;
+}
+
+/** Handlers by `METHOD /path`; each returns what is printed as JSON. */
+export type AdminHandlers = Readonly<
+  Record<string, (request: AdminRequest) => Promise<unknown> | unknown>
+>;
+
+async function readJson(stream: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    size += (chunk as Buffer).length;
+    if (size > MAX_JSON_BODY) throw new CliError('ERR_REFUSED', 'the request body is over 1 MiB');
+    chunks.push(chunk as Buffer);
+  }
+  if (size === 0) return undefined;
+  return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+}
+
+/**
+ * Answers admin calls for `dir` until closed. A socket left by a killed process is replaced; one that still answers
+ * belongs to a running process and throws `ERR_DIRECTORY_IN_USE`.
+ */
+export async function serveAdmin(dir: string, handlers: AdminHandlers): Promise<AsyncDisposable> {
+  const path = adminSocketPath(dir);
+  await refuseIfRunning(dir);
+  if (process.platform !== 'win32') rmSync(path, { force: true });
+  const server = createServer((req, res) => {
+    const url = new URL(req.url ?? '/', 'http://cove');
+    const handler = handlers[`${req.method} ${url.pathname}`];
+    res.setHeader('content-type', 'application/x-ndjson');
+    if (handler === undefined) {
+      res
+        .writeHead(404)
+        .end(`${JSON.stringify({ error: 'this cove does not know that command' })}\n`);
+      return;
+    }
+    const admin: AdminRequest = {
+      query: url.searchParams,
+      stream: req,
+      json: () => readJson(req),
+      progress: (value) => res.write(`${JSON.stringify({ progress: value })}\n`),
+    };
+    Promise.resolve()
+      .then(() => handler(admin))
+      .then(
+        (result) => res.end(`${JSON.stringify({ result: result ?? null })}\n`),
+        (error: unknown) =>
+          res.end(`${JSON.stringify({ error: explain(error), code: errorCode(error) })}\n`),
+      );
+  });
+  await listening(server, path);
+  if (process.platform !== 'win32') chmodSync(path, 0o600);
+  return {
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((done) => server.close(done));
+      if (process.platform !== 'win32') rmSync(path, { force: true });
+    },
+  };
+}
+
+async function listening(server: Server, path: string): Promise<void> {
+  await new Promise<void>((done, fail) => {
+    server.once('error', fail);
+    server.listen(path, done);
+  });
+}
+
+/** Throws `ERR_DIRECTORY_IN_USE` if a running `cove` answers for `dir`. */
+export async function refuseIfRunning(dir: string): Promise<void> {
+  let running: unknown;
+  try {
+    running = await callAdmin(dir, 'GET /process');
+  } catch (error) {
+    if (errorCode(error) === 'ERR_NOT_RUNNING') return;
+    throw error;
+  }
+  const pid = (running as { pid?: number }).pid ?? '?';
+  throw new CliError(
+    'ERR_DIRECTORY_IN_USE',
+    `another cove (process ${pid}) is using ${resolve(dir)}: stop it first, or choose another --dir`,
+  );
+}
+
+export interface AdminCall {
+  readonly body?: unknown;
+  /** Sent as it is instead of a JSON body. */
+  readonly stream?: NodeJS.ReadableStream;
+  onProgress?(value: unknown): void;
+}
+
+/**
+ * Calls the running process of `dir`.
+ * Throws `ERR_NOT_RUNNING` if none answers, `ERR_REFUSED` with its sentence if it refuses.
+ */
+export async function callAdmin(
+  dir: string,
+  route: string,
+  call: AdminCall = {},
+): Promise<unknown> {
+  const [method, path] = route.split(' ') as [string, string];
+  const response = await new Promise<IncomingMessage>((done, fail) => {
+    const req = request({ socketPath: adminSocketPath(dir), method, path }, done);
+    req.once('error', (error) => {
+      const code = errorCode(error);
+      if (code !== 'ENOENT' && code !== 'ECONNREFUSED' && code !== 'ENOTDIR') return fail(error);
+      const hint = `no cove is running on ${resolve(dir)}: start it with \`cove up\`, or name its --dir`;
+      fail(new CliError('ERR_NOT_RUNNING', hint, { cause: error }));
+    });
+    if (call.stream !== undefined) {
+      call.stream.once('error', (error) => req.destroy(error));
+      call.stream.pipe(req);
+    } else {
+      req.end(call.body === undefined ? undefined : JSON.stringify(call.body));
+    }
+  });
+  let rest = '';
+  let last: { result?: unknown; error?: string } | undefined;
+  response.setEncoding('utf8');
+  for await (const chunk of response) {
+    rest += chunk as string;
+    const lines = rest.split('\n');
+    rest = lines.pop()!;
+    for (const line of lines) {
+      const message = JSON.parse(line) as { progress?: unknown; result?: unknown; error?: string };
+      if (message.progress !== undefined) call.onProgress?.(message.progress);
+      else last = message;
+    }
+  }
+  if (last === undefined)
+    throw new CliError('ERR_REFUSED', 'the running cove ended before it answered');
+  if (last.error !== undefined) throw new CliError('ERR_REFUSED', last.error);
+  return last.result;
+}
