@@ -3,6 +3,25 @@
 //
 //   0  4  payload length, little endian, as sent (after compression); never 0
 //   4  n  JSON, or one zstd frame of it when the request said Compress "zstd"
+import { concat, ProtocolError } from './bytes.ts';
+import {
+  addr,
+  addrPort,
+  bool,
+  bytes,
+  dict,
+  float,
+  int,
+  int64,
+  integerDict,
+  type Kind,
+  list,
+  messageParser,
+  nullable,
+  shape,
+  text,
+  time,
+} from './jsonshape.ts';
 import type { DiscoPublic, NodePublic } from './keys.ts';
 import type {
   DERPMap,
@@ -16,6 +35,20 @@ import type {
   Time,
   UserProfile,
 } from './tailcfg.ts';
+import {
+  aNodeKey,
+  anInt,
+  derpMap,
+  discoKey,
+  dnsConfig,
+  filterRule,
+  hostinfo,
+  node,
+  peerChange,
+  sshPolicy,
+  texts,
+  userProfile,
+} from './tailcfgjson.ts';
 
 /**
  * Stream: the long poll. Neither Stream nor ReadOnly, with OmitPeers: an update of our state, answered by an
@@ -103,7 +136,12 @@ export interface DisplayMessage {
   /** `high`, `medium`, `low` */
   readonly Severity?: string;
   readonly ImpactsConnectivity?: boolean;
-  readonly PrimaryAction?: { readonly URL?: string; readonly Label?: string };
+  readonly PrimaryAction?: DisplayMessageAction;
+}
+
+export interface DisplayMessageAction {
+  readonly URL?: string;
+  readonly Label?: string;
 }
 
 export interface TKAInfo {
@@ -138,4 +176,164 @@ export interface ClientVersion {
   readonly Notify?: boolean;
   readonly NotifyURL?: string;
   readonly NotifyText?: string;
+}
+
+const request: Kind<MapRequest> = shape('MapRequest', {
+  Version: anInt,
+  Compress: text,
+  KeepAlive: bool,
+  NodeKey: aNodeKey,
+  DiscoKey: discoKey,
+  Stream: bool,
+  Hostinfo: hostinfo,
+  Endpoints: list(addrPort),
+  EndpointTypes: list(int),
+  OmitPeers: bool,
+  ReadOnly: bool,
+  TKAHead: text,
+  DebugFlags: texts,
+  MapSessionHandle: text,
+  MapSessionSeq: int64,
+  ConnectionHandleForTest: text,
+});
+
+const ping: Kind<PingRequest> = shape('PingRequest', {
+  URL: text,
+  URLIsNoise: bool,
+  Log: bool,
+  Types: text,
+  IP: addr,
+  Payload: bytes,
+});
+
+const displayMessage: Kind<DisplayMessage> = shape('DisplayMessage', {
+  Title: text,
+  Text: text,
+  Severity: text,
+  ImpactsConnectivity: bool,
+  PrimaryAction: shape<DisplayMessageAction>('PrimaryAction', { URL: text, Label: text }),
+});
+
+const candidate: Kind<ControlIPCandidate> = shape('ControlIPCandidate', {
+  IP: addr,
+  ACEHost: text,
+  DialStartDelaySec: float,
+  DialTimeoutSec: float,
+  Priority: int,
+});
+
+const clientVersion: Kind<ClientVersion> = shape('ClientVersion', {
+  RunningLatest: bool,
+  LatestVersion: text,
+  UrgentSecurityUpdate: bool,
+  Notify: bool,
+  NotifyURL: text,
+  NotifyText: text,
+});
+
+const response: Kind<MapResponse> = shape('MapResponse', {
+  MapSessionHandle: text,
+  Seq: int64,
+  KeepAlive: bool,
+  PingRequest: ping,
+  PopBrowserURL: text,
+  Node: node,
+  DERPMap: derpMap,
+  Peers: list(node),
+  PeersChanged: list(node),
+  PeersRemoved: list(int64),
+  PeersChangedPatch: list(peerChange),
+  PeerSeenChange: integerDict(bool),
+  OnlineChange: integerDict(bool),
+  DNSConfig: dnsConfig,
+  Domain: text,
+  CollectServices: bool,
+  PacketFilter: list(filterRule),
+  PacketFilters: dict(nullable(list(filterRule))),
+  UserProfiles: list(userProfile),
+  Health: texts,
+  DisplayMessages: dict(nullable(displayMessage)),
+  SSHPolicy: sshPolicy,
+  ControlTime: time,
+  TKAInfo: shape<TKAInfo>('TKAInfo', { Head: text, Disabled: bool }),
+  DomainDataPlaneAuditLogID: text,
+  Debug: shape<Debug>('Debug', { SleepSeconds: float, DisableLogTail: bool, Exit: int }),
+  ControlDialPlan: shape<ControlDialPlan>('ControlDialPlan', { Candidates: list(candidate) }),
+  ClientVersion: clientVersion,
+  DefaultAutoUpdate: bool,
+});
+
+/** The parse functions throw ProtocolError and nothing else; payloads come decompressed. */
+export const parseMapRequest: (bytes: Uint8Array) => MapRequest = messageParser(
+  'MapRequest',
+  request,
+);
+export const parseMapResponse: (bytes: Uint8Array) => MapResponse = messageParser(
+  'MapResponse',
+  response,
+);
+
+const FRAME_HEADER = 4;
+
+/** A message behind its length, in a new array. Throws RangeError for an empty payload, which is no message. */
+export function encodeMapFrame(payload: Uint8Array): Uint8Array {
+  if (payload.length === 0) throw new RangeError('empty map message');
+  const out = new Uint8Array(FRAME_HEADER + payload.length);
+  new DataView(out.buffer).setUint32(0, payload.length, true);
+  out.set(payload, FRAME_HEADER);
+  return out;
+}
+
+/**
+ * Cuts a map stream into payloads. Memory held is what arrived of the message under way, never what its length
+ * claims; a claim above limit (bytes of one payload) throws ERR_TOO_LARGE, an empty message ERR_MALFORMED, and
+ * every push after that ERR_CLOSED.
+ */
+export class MapFrameReader {
+  readonly #limit: number;
+  readonly #header = new Uint8Array(FRAME_HEADER);
+  #headerLength = 0;
+  #parts: Uint8Array[] = [];
+  #missing = 0;
+  #dead = false;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Takes the next bytes, cut anywhere; gives whole payloads, as views of them or new arrays. */
+  push(bytes: Uint8Array): Uint8Array[] {
+    if (this.#dead) throw new ProtocolError('ERR_CLOSED', 'the map stream failed before');
+    const out: Uint8Array[] = [];
+    let at = 0;
+    while (at < bytes.length) {
+      if (this.#headerLength < FRAME_HEADER) {
+        this.#header[this.#headerLength++] = bytes[at++]!;
+        if (this.#headerLength === FRAME_HEADER) this.#begin();
+        continue;
+      }
+      const part = bytes.subarray(at, at + this.#missing);
+      at += part.length;
+      this.#missing -= part.length;
+      this.#parts.push(part);
+      if (this.#missing === 0) {
+        out.push(this.#parts.length === 1 ? part : concat(...this.#parts));
+        this.#parts = [];
+        this.#headerLength = 0;
+      }
+    }
+    return out;
+  }
+
+  #begin(): void {
+    const length = new DataView(this.#header.buffer).getUint32(0, true);
+    if (length > 0 && length <= this.#limit) {
+      this.#missing = length;
+      return;
+    }
+    this.#dead = true;
+    throw length === 0
+      ? new ProtocolError('ERR_MALFORMED', 'empty map message')
+      : new ProtocolError('ERR_TOO_LARGE', `map message of ${length} bytes`);
+  }
 }

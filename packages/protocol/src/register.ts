@@ -1,6 +1,36 @@
 // POST /machine/register: a node asks to be known under a node key, control answers yes, no, or where to log in.
-import type { MachinePublic, NLPublic, NodePublic } from './keys.ts';
+import {
+  always,
+  bool,
+  bytes,
+  type Kind,
+  key,
+  messageParser,
+  nullable,
+  shape,
+  text,
+  time,
+} from './jsonshape.ts';
+import {
+  type ChallengePublic,
+  type MachinePublic,
+  type NLPublic,
+  type NodePublic,
+  parseChallengePublic,
+  ZERO_MACHINE_PUBLIC,
+} from './keys.ts';
 import type { Hostinfo, Time, UserID } from './tailcfg.ts';
+import {
+  aBool,
+  aNodeKey,
+  anID,
+  anInt,
+  aText,
+  hostinfo,
+  machineKey,
+  nlKey,
+  nodeKey,
+} from './tailcfgjson.ts';
 
 export interface RegisterRequest {
   /** Capability version of the client. */
@@ -65,3 +95,80 @@ export interface ServerKeys {
   readonly legacyPublicKey?: MachinePublic;
   readonly publicKey: MachinePublic;
 }
+
+/** What a server may send before HTTP/2 begins (controlbase.ts). */
+export interface EarlyPayload {
+  readonly nodeKeyChallenge?: ChallengePublic;
+}
+
+const auth: Kind<RegisterAuth> = shape('RegisterAuth', { AuthKey: text });
+
+const request: Kind<RegisterRequest> = shape('RegisterRequest', {
+  Version: anInt,
+  NodeKey: aNodeKey,
+  OldNodeKey: nodeKey,
+  NLKey: nlKey,
+  Auth: auth,
+  Expiry: time,
+  Followup: text,
+  Hostinfo: hostinfo,
+  Ephemeral: bool,
+  NodeKeySignature: nullable(bytes),
+  SignatureType: {
+    read: (value, label) => (typeof value === 'number' ? value : text.read(value, label)),
+  },
+  Timestamp: time,
+  DeviceCert: bytes,
+  Signature: bytes,
+  Tailnet: text,
+});
+
+const user: Kind<RegisterUser> = shape('User', {
+  ID: anID,
+  DisplayName: aText,
+  ProfilePicURL: text,
+  Created: time,
+});
+
+const login: Kind<RegisterLogin> = shape('Login', {
+  ID: anID,
+  Provider: aText,
+  LoginName: aText,
+  DisplayName: aText,
+  ProfilePicURL: text,
+});
+
+const response: Kind<RegisterResponse> = shape('RegisterResponse', {
+  User: always(user, () => ({ ID: 0, DisplayName: '' })),
+  Login: always(login, () => ({ ID: 0, Provider: '', LoginName: '', DisplayName: '' })),
+  NodeKeyExpired: aBool,
+  MachineAuthorized: aBool,
+  AuthURL: aText,
+  NodeKeySignature: always(nullable(bytes), () => null),
+  Error: aText,
+});
+
+const keys: Kind<ServerKeys> = shape('ServerKeys', {
+  legacyPublicKey: machineKey,
+  publicKey: always(machineKey, () => ZERO_MACHINE_PUBLIC),
+});
+
+const early: Kind<EarlyPayload> = shape('EarlyPayload', {
+  nodeKeyChallenge: key(parseChallengePublic),
+});
+
+/** The parse functions throw ProtocolError and nothing else. */
+export const parseRegisterRequest: (bytes: Uint8Array) => RegisterRequest = messageParser(
+  'RegisterRequest',
+  request,
+);
+export const parseRegisterResponse: (bytes: Uint8Array) => RegisterResponse = messageParser(
+  'RegisterResponse',
+  response,
+);
+/** A zero publicKey means the server is too old to talk to. */
+export const parseServerKeys: (bytes: Uint8Array) => ServerKeys = messageParser('ServerKeys', keys);
+export const parseEarlyPayload: (bytes: Uint8Array) => EarlyPayload = messageParser(
+  'EarlyPayload',
+  early,
+);

@@ -6,7 +6,9 @@
 //   key          prefixed hex text            prefix, ip:port   text, checked when read
 //   Uint8Array   standard base64              time              RFC 3339 text with any offset; year 1 = none
 //   NodeID       number, up to 2^63 - 1       integer map keys  decimal text
+import { messageParser } from './jsonshape.ts';
 import type { DiscoPublic, MachinePublic, NodePublic } from './keys.ts';
+import { derpMap } from './tailcfgjson.ts';
 
 /** Positive 64-bit integer: a number when it is exact as one, otherwise a bigint. Never mixed for one value. */
 export type NodeID = number | bigint;
@@ -329,4 +331,16 @@ export interface SSHRecorderFailureAction {
   readonly RejectSessionWithMessage?: string;
   readonly TerminateSessionWithMessage?: string;
   readonly NotifyURL?: string;
+}
+
+/** Reads a DERP map as served at /derpmap/default. Throws ProtocolError. */
+export const parseDerpMap: (bytes: Uint8Array) => DERPMap = messageParser('DERPMap', derpMap);
+
+/** A NodeID written in decimal, as a map key; undefined if the text is no positive 64-bit integer. */
+export function parseNodeID(text: string): NodeID | undefined {
+  if (!/^[1-9]\d{0,18}$/.test(text)) return undefined;
+  const number = Number(text);
+  if (Number.isSafeInteger(number)) return number;
+  const id = BigInt(text);
+  return id < 2n ** 63n ? id : undefined;
 }
