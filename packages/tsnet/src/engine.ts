@@ -75,6 +75,14 @@ export class Engine {
     void options;
   }
 
+  /**
+   * The login was renewed and the server knows this node by a new key (T1 calls it before the map that says so):
+   * new WireGuard sessions and relay connections; listeners, and TCP connections where possible, live on.
+   */
+  setNodeKey(nodeKey: PrivateKey): void {
+    void nodeKey;
+  }
+
   /** Applies the difference to the previous map. The value is kept by reference and must not change. */
   setNetworkMap(map: NetworkMap): void {
     void map;

@@ -2,10 +2,11 @@
 //
 // A peer that did not change is the same object in the next map, and so is every list and object below it:
 // whoever applies a map compares references and touches only what differs.
+
+import type { DisplayMessage } from '@cove/protocol/mapmessage';
 import { formatAddr, type Prefix, parsePrefix } from '@cove/protocol/netaddr';
 import type {
   DERPMap,
-  DisplayMessage,
   DNSConfig,
   FilterRule,
   Node,
