@@ -24,7 +24,7 @@ export interface Peer<Context = unknown> {
   context: Context;
   /** Came through `lookupPeer`; the device forgets it again when its keys are wiped. */
   readonly onDemand: boolean;
-  /** False once removed from the device; every call with it is then refused (RangeError). */
+  /** False once removed from the device; calls with it then do nothing. */
   readonly live: boolean;
   /** Bytes of WireGuard datagrams (headers, padding, handshakes) that left and that authenticated. */
   readonly txBytes: number;
