@@ -1,15 +1,30 @@
-// The data path of one node: joins magicsock, wireguard, the packet filter and netstack, and nothing else.
+// The data path of one node: joins magicsock, wireguard, the packet filter and netstack, and drives them: one turn
+// of the event loop is one batch, one timer stands at the earliest thing due.
 //
 // In:  relay -> magicsock -> wireguard.receive -> allowed source? -> filter -> netstack.input -> Conn.
 // Out: Conn.write -> netstack -> filter notes the flow -> route to peer -> wireguard.send -> magicsock.
+
+import type { StackOptions, TcpHandler, TcpSocket } from '@cove/netstack';
 import type { Crypto } from '@cove/protocol/crypto';
-import type { NodePublic, PrivateKey } from '@cove/protocol/keys';
-import type { Clock } from './clock.ts';
-import type { Conn } from './conn.ts';
-import type { Listener } from './listener.ts';
-import type { NetworkMap } from './netmap.ts';
-import type { PacketConn } from './packetconn.ts';
-import type { WhoIs } from './whois.ts';
+import { type NodePublic, nodePublic, type PrivateKey } from '@cove/protocol/keys';
+import { parseAddr, parsePrefix } from '@cove/protocol/netaddr';
+import type { Clock, Timer } from './clock.ts';
+import { Conn, type ConnEnvironment, type ConnectTarget } from './conn.ts';
+import { DataPath } from './datapath.ts';
+import { closedError, TsnetError } from './errors.ts';
+import { type AddressRange, IpSet, prefixRange } from './filter/ipset.ts';
+import { anySourceOverlaps, type CompiledRules, compileRules, NO_RULES } from './filter/rules.ts';
+import { Listener } from './listener.ts';
+import { type Log, silent } from './log.ts';
+import { LoopHold } from './loophold.ts';
+import { resolveName, reverseName } from './magicdns.ts';
+import type { RelayDial } from './magicsock/derp.ts';
+import { Magicsock } from './magicsock/magicsock.ts';
+import { type NetworkMap, nodeAddresses } from './netmap.ts';
+import { NodeTable, type Peer } from './nodetable.ts';
+import { PacketConn } from './packetconn.ts';
+import { peerApiPort } from './peerapi.ts';
+import { type WhoIs, whoIsAddress } from './whois.ts';
 
 /** What the engine tells its owner. All are called outside the packet path; none may throw. */
 export interface EngineCallbacks {
@@ -26,17 +41,22 @@ export interface EngineOptions {
   readonly discoKey: PrivateKey;
   readonly crypto: Crypto;
   readonly clock: Clock;
-  /** One line per event worth knowing. Absent: silent. */
-  readonly log?: ((line: string) => void) | undefined;
+  /** Absent: silent. */
+  readonly log?: Log | undefined;
   readonly callbacks: EngineCallbacks;
+  readonly dialRelay: RelayDial;
+  /** Use peers as subnet routers too. Default false. */
+  readonly acceptRoutes?: boolean | undefined;
+  /** Settings of the TCP stack. */
+  readonly tcp?: StackOptions['tcp'];
 }
 
 export interface ListenTcpOptions {
-  /** Port in host order; 0 takes a free one of 10002-19999. */
+  /** Port in host order; 0 takes a free one. */
   readonly port: number;
   /** An own address; absent, `0.0.0.0` or `::`: every own address. */
   readonly address?: string | undefined;
-  /** Handshakes completed but not yet taken; default 511. */
+  /** Connections that may wait to be taken; default 511. */
   readonly backlog?: number | undefined;
   readonly allowHalfOpen?: boolean | undefined;
 }
@@ -70,79 +90,408 @@ export interface PeerStatus {
   readonly active: boolean;
 }
 
-export class Engine {
-  constructor(options: EngineOptions) {
-    void options;
-  }
+const DEFAULT_BACKLOG = 511;
+const FORGET_SCAN = 60_000;
 
-  /**
-   * The login was renewed and the server knows this node by a new key (T1 calls it before the map that says so):
-   * new WireGuard sessions and relay connections; listeners, and TCP connections where possible, live on.
-   */
-  setNodeKey(nodeKey: PrivateKey): void {
-    void nodeKey;
+export class Engine {
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #callbacks: EngineCallbacks;
+  readonly #nodes: NodeTable;
+  readonly #path: DataPath;
+  readonly #magicsock: Magicsock;
+  readonly #env: ConnEnvironment;
+  readonly #listeners: Set<Listener> = new Set();
+  readonly #packetConns: Set<PacketConn> = new Set();
+  readonly #conns: Set<Conn> = new Set();
+  readonly #connecting: Set<{ readonly socket: TcpSocket; readonly handler: TcpHandler }> =
+    new Set();
+  #rules: CompiledRules = NO_RULES;
+  #shieldsUp = false;
+  #turnPending = false;
+  /** The time of the batch under way; undefined between batches. */
+  #batchNow: number | undefined;
+  #timer: Timer | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
+  #forgetTimer: Timer | undefined;
+  #closed = false;
+
+  constructor(options: EngineOptions) {
+    const { clock, crypto, nodeKey } = options;
+    this.#clock = clock;
+    this.#log = options.log ?? silent;
+    this.#callbacks = options.callbacks;
+    this.#nodes = new NodeTable(options.acceptRoutes ?? false);
+    this.#magicsock = new Magicsock({
+      nodeKey,
+      discoKey: options.discoKey,
+      crypto,
+      clock,
+      log: this.#log,
+      dialRelay: options.dialRelay,
+      sink: {
+        receive: (buf, offset, length, from) => {
+          this.#path.receive(buf, offset, length, from, this.#now());
+          this.#wake();
+        },
+        relayConnected: (connected) => this.#callbacks.derpConnected(connected),
+        congested: (on) => this.#path.stack.setOutputPaused(on),
+      },
+    });
+    this.#path = new DataPath({
+      nodeKey,
+      crypto,
+      clock,
+      nodes: this.#nodes,
+      tcp: options.tcp,
+      sink: {
+        transmit: (peer, buf, offset, length) => this.#magicsock.send(peer, buf, offset, length),
+        reply: (path, buf, offset, length) => this.#magicsock.reply(path, buf, offset, length),
+        wake: () => this.#wake(),
+        pong: () => {},
+        refused: (localPort, remoteAddress, remotePort) =>
+          this.#refused(localPort, remoteAddress, remotePort),
+      },
+    });
+    this.#env = {
+      clock,
+      hold: new LoopHold(clock),
+      connect: (target, handler) => this.#connect(target, handler),
+    };
+    this.#scheduleForget();
   }
 
   /** Applies the difference to the previous map. The value is kept by reference and must not change. */
   setNetworkMap(map: NetworkMap): void {
-    void map;
+    if (this.#closed) return;
+    const before = this.#nodes.map;
+    const changes = this.#nodes.setMap(map);
+    this.#path.applyPeers(changes);
+    this.#magicsock.applyPeers(changes);
+    const newSelf = before?.self !== map.self;
+    if (newSelf) {
+      const addresses = nodeAddresses(map.self);
+      this.#path.stack.setAddresses(addresses);
+      this.#path.peerApiPort = addresses[0] === undefined ? 0 : peerApiPort(addresses[0]);
+    }
+    const newRules = before?.filterRules !== map.filterRules;
+    if (newRules) {
+      this.#rules = compileRules(map.filterRules);
+      for (const problem of this.#rules.problems) this.#log('warn', 'filter rule', { problem });
+    }
+    if (newSelf || newRules || changes.added.length > 0 || changes.changed.length > 0)
+      this.#installFilter(map);
+    if (before?.derpMap !== map.derpMap) {
+      this.#magicsock.setDerpMap(map.derpMap);
+      this.#chooseHome();
+    }
+    this.#wake();
   }
 
-  /** Throws EADDRINUSE, EADDRNOTAVAIL, RangeError. */
+  /** Throws EADDRINUSE, EADDRNOTAVAIL, RangeError, ERR_CLOSED. */
   listenTcp(options: ListenTcpOptions): Listener {
-    throw new Error(`not built: ${options.port}`);
+    this.#checkOpen();
+    const { port, allowHalfOpen, backlog = DEFAULT_BACKLOG } = options;
+    const address = specificAddress(options.address);
+    const listener = new Listener(this.#env, { allowHalfOpen, backlog }, (accept) =>
+      this.#path.stack.listen({
+        port: checkPort(port),
+        ...(address === undefined ? {} : { address }),
+        accept,
+      }),
+    );
+    this.#listeners.add(listener);
+    listener.once('close', () => this.#listeners.delete(listener));
+    return listener;
   }
 
-  /** Resolves when the handshake is done. Rejects ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, AbortError. */
+  /**
+   * Resolves when the handshake is done. Rejects ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, and with the signal's reason.
+   */
   dialTcp(options: DialTcpOptions): Promise<Conn> {
-    throw new Error(`not built: ${options.port}`);
+    const { address: host, port, signal, allowHalfOpen } = options;
+    const conn = this.newConn({ allowHalfOpen });
+    return new Promise((resolve, reject) => {
+      conn.once('error', reject);
+      conn.connect({ host, port, ...(signal ? { signal } : {}) }, () => {
+        conn.removeListener('error', reject);
+        resolve(conn);
+      });
+    });
+  }
+
+  /** A connection that waits for its connect() call, for drivers that make their own. */
+  newConn(options: { allowHalfOpen?: boolean | undefined } = {}): Conn {
+    this.#checkOpen();
+    const conn = new Conn(this.#env, options);
+    this.#conns.add(conn);
+    conn.once('close', () => this.#conns.delete(conn));
+    return conn;
   }
 
   listenUdp(options: ListenUdpOptions): PacketConn {
-    throw new Error(`not built: ${options.port}`);
+    this.#checkOpen();
+    const address = specificAddress(options.address);
+    const conn = new PacketConn(this.#env.hold, ({ receive }) =>
+      this.#path.stack.bindUdp({
+        port: checkPort(options.port),
+        ...(address === undefined ? {} : { address }),
+        receive,
+      }),
+    );
+    this.#packetConns.add(conn);
+    conn.once('close', () => this.#packetConns.delete(conn));
+    return conn;
   }
 
   /** Addresses of a tailnet name (short or full, dot or not), preferred family first; empty: unknown. */
   resolve(name: string): string[] {
-    return name === '' ? [] : [];
+    return resolveName(this.#nodes, name) ?? [];
+  }
+
+  /** The full name of the node with this address, without trailing dot. */
+  reverse(address: string): string | undefined {
+    return reverseName(this.#nodes, address);
   }
 
   /** Does the address belong to a peer (or to this node), so that a dial goes through the tunnel? */
   routesTo(address: string): boolean {
-    return address === '';
+    const bytes = parseAddr(address);
+    if (!bytes) return false;
+    const own = this.#nodes.map && nodeAddresses(this.#nodes.map.self).includes(address);
+    return own === true || this.#path.peerFor(bytes) !== undefined;
   }
 
   /** Who has this source address (text; `::ffff:` forms are unmapped). Undefined: no node has it as its own. */
-  whoIsAddr(address: string, port?: number): WhoIs | undefined {
-    void address;
-    void port;
-    return undefined;
+  whoIsAddr(address: string): WhoIs | undefined {
+    return this.#nodes.map && whoIsAddress(this.#nodes.map, address);
   }
 
   /** Port on which this node's peerapi answers (Hostinfo.Services peerapi4/6); 0 before the first map. */
   get peerApiPort(): number {
-    return 0;
+    return this.#path.peerApiPort;
+  }
+
+  get homeDerp(): number {
+    return this.#magicsock.relays.home;
   }
 
   /** Refuse all new inbound flows; replies still pass. */
   setShieldsUp(on: boolean): void {
-    void on;
+    this.#shieldsUp = on;
+    if (this.#nodes.map) this.#installFilter(this.#nodes.map);
   }
 
   /** Peers that the node has exchanged something with. */
   peerStatus(): PeerStatus[] {
-    return [];
+    const now = this.#clock.now();
+    return [...this.#path.device.peers()].map((wireguard) => {
+      const { lastHandshake, rxBytes, txBytes } = wireguard;
+      return {
+        nodeKey: nodePublic(wireguard.publicKey),
+        relay: this.#magicsock.pathTo(wireguard.context)?.region ?? 0,
+        rxBytes,
+        txBytes,
+        ...(lastHandshake === undefined ? {} : { lastHandshake }),
+        active: wireguard.hasSession(now),
+      };
+    });
   }
 
   /** Dropped packets by reason, packets and bytes by direction, since the start. */
   counters(): Readonly<Record<string, number>> {
-    return {};
+    const { unknownSource, unsent, relayedIn, relayedOut, discoIgnored } =
+      this.#magicsock.counters();
+    const stack = Object.entries(this.#path.stack.counters());
+    return {
+      ...this.#path.counters(),
+      ...Object.fromEntries(stack.map(([name, value]) => [`netstack_${name}`, value])),
+      relay_packets_in: relayedIn,
+      relay_packets_out: relayedOut,
+      drop_in_unknown_source: unknownSource,
+      drop_in_disco: discoIgnored,
+      drop_out_no_path: unsent,
+    };
   }
 
   /** Resets open connections, closes relays. Idempotent. */
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    for (const listener of this.#listeners) {
+      listener.close();
+      listener.closeAllConnections();
+    }
+    for (const conn of this.#packetConns) conn.close();
+    for (const conn of this.#conns) conn.destroy(closedError('the node'));
+    // One last turn carries the resets.
+    this.#path.poll(this.#clock.now());
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#forgetTimer?.cancel();
+    this.#path.close();
+    this.#magicsock.close();
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+
+  /** One reading of the clock per batch. */
+  #now(): number {
+    this.#batchNow ??= this.#clock.now();
+    return this.#batchNow;
+  }
+
+  /** Asks for a turn once everything that is to be read now has been read. */
+  #wake(): void {
+    if (this.#turnPending) return;
+    this.#turnPending = true;
+    setImmediate(() => this.#turn());
+  }
+
+  #turn(): void {
+    this.#turnPending = false;
+    this.#batchNow = undefined;
+    if (this.#closed) return;
+    const now = this.#clock.now();
+    this.#path.poll(now);
+    const next = this.#path.nextTick;
+    if (next === undefined) return;
+    if (next <= now) this.#wake();
+    else if (next < this.#timerAt) this.#arm(next, next - now);
+  }
+
+  /** A timer that turns out early finds nothing due and is set again: cheaper than moving it every turn. */
+  #arm(at: number, delay: number): void {
+    this.#timer?.cancel();
+    this.#timerAt = at;
+    this.#timer = this.#clock.schedule(delay, () => {
+      this.#timerAt = Number.POSITIVE_INFINITY;
+      this.#turn();
+    });
+  }
+
+  #connect(target: ConnectTarget, handler: TcpHandler): TcpSocket {
+    this.#checkOpen();
+    const literal = parseAddr(target.host);
+    const remoteAddress = literal ? target.host : this.resolve(target.host)[0];
+    if (remoteAddress === undefined) {
+      throw new TsnetError('ENOTFOUND', `getaddrinfo ENOTFOUND ${target.host}`, {
+        syscall: 'getaddrinfo',
+        address: target.host,
+        port: target.port,
+      });
+    }
+    if (!this.routesTo(remoteAddress)) {
+      throw new TsnetError('EHOSTUNREACH', `connect EHOSTUNREACH ${remoteAddress}:${target.port}`, {
+        syscall: 'connect',
+        address: remoteAddress,
+        port: target.port,
+      });
+    }
+    const entry: { socket: TcpSocket; handler: TcpHandler } = {
+      handler,
+      socket: this.#path.stack.connect({
+        remoteAddress,
+        remotePort: checkPort(target.port),
+        ...(target.localAddress === undefined ? {} : { localAddress: target.localAddress }),
+        ...(target.localPort === undefined ? {} : { localPort: target.localPort }),
+        handler: {
+          ...handler,
+          readable: (socket) => handler.readable(socket),
+          connected: (socket) => {
+            this.#connecting.delete(entry);
+            socket.handler = handler;
+            handler.connected?.(socket);
+          },
+          closed: (socket, error) => {
+            this.#connecting.delete(entry);
+            handler.closed(socket, error);
+          },
+        },
+      }),
+    };
+    this.#connecting.add(entry);
+    return entry.socket;
+  }
+
+  /** A peer told us that its rules forbid a connection we are opening: fail it now instead of in two minutes. */
+  #refused(localPort: number, remoteAddress: string, remotePort: number): void {
+    for (const entry of this.#connecting) {
+      const { socket, handler } = entry;
+      if (
+        socket.state === 'SYN-SENT' &&
+        socket.localPort === localPort &&
+        socket.remotePort === remotePort &&
+        socket.remoteAddress === remoteAddress
+      ) {
+        this.#connecting.delete(entry);
+        setImmediate(() => {
+          handler.closed(socket, 'ECONNREFUSED');
+          socket.abort();
+        });
+      }
+    }
+  }
+
+  #installFilter(map: NetworkMap): void {
+    const local = new IpSet(ownRanges(map));
+    const unsigned: AddressRange[] = [];
+    for (const peer of this.#nodes.peers) {
+      if (peer.node.UnsignedPeerAPIOnly === true) unsigned.push(...ownRangesOf(peer));
+    }
+    const unsafe = unsigned.length > 0 && anySourceOverlaps(this.#rules, unsigned);
+    if (unsafe) this.#log('warn', 'the packet filter names a peer outside the tailnet lock');
+    this.#path.setFilter(this.#shieldsUp || unsafe ? NO_RULES : this.#rules, local);
+  }
+
+  #chooseHome(): void {
+    for (const [id, region] of this.#magicsock.relays.regions) {
+      if (region.NoMeasureNoHome || !region.Nodes.some((node) => !node.STUNOnly)) continue;
+      if (this.#magicsock.relays.home === id) return;
+      this.#magicsock.relays.setHome(id);
+      this.#callbacks.homeDerp(id);
+      return;
+    }
+    this.#magicsock.relays.setHome(0);
+    this.#callbacks.homeDerp(0);
+  }
+
+  #scheduleForget(): void {
+    this.#forgetTimer = this.#clock.schedule(FORGET_SCAN, () => {
+      this.#path.forgetIdle(this.#clock.now());
+      this.#scheduleForget();
+    });
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw closedError('the node');
+  }
+}
+
+function ownRanges(map: NetworkMap): AddressRange[] {
+  return nodeAddresses(map.self).flatMap((text) => {
+    const addr = parseAddr(text);
+    return addr ? [{ first: addr, last: addr }] : [];
+  });
+}
+
+function ownRangesOf(peer: Peer): AddressRange[] {
+  return (peer.node.AllowedIPs ?? peer.node.Addresses).flatMap((text) => {
+    const prefix = parsePrefix(text);
+    return prefix ? [prefixRange(prefix)] : [];
+  });
+}
+
+/** Undefined for every own address. */
+function specificAddress(text: string | undefined): string | undefined {
+  return text === undefined || text === '' || text === '0.0.0.0' || text === '::'
+    ? undefined
+    : text;
+}
+
+function checkPort(port: number): number {
+  if (!Number.isInteger(port) || port < 0 || port > 65535)
+    throw new RangeError(`port should be >= 0 and < 65536: ${port}`);
+  return port;
 }

@@ -1,0 +1,341 @@
+// Packets between wireguard and netstack: who sent it, may it pass, where does it go. Synchronous, and without
+// allocation for ordinary packets.
+
+import { Stack, type StackOptions } from '@cove/netstack';
+import type { Crypto } from '@cove/protocol/crypto';
+import { nodePublic, type PrivateKey } from '@cove/protocol/keys';
+import { COUNT_NAMES, Device, PrefixTable, type Peer as WireGuardPeer } from '@cove/wireguard';
+import type { Clock } from './clock.ts';
+import { Filter, VERDICT_NAMES, Verdict } from './filter/filter.ts';
+import { PacketHeader, TCP, TCP_SYN, TSMP } from './filter/header.ts';
+import type { IpSet } from './filter/ipset.ts';
+import { type CompiledRules, NO_RULES } from './filter/rules.ts';
+import type { Path } from './magicsock/endpoint.ts';
+import type { NodeTable, Peer, PeerChanges } from './nodetable.ts';
+import * as tsmp from './tsmp.ts';
+
+/** Peers that we began with and that have been silent this long cost nothing any more. */
+const FORGET_AFTER = 600_000;
+
+export interface DataPathSink {
+  transmit(peer: Peer, buf: Uint8Array, offset: number, length: number): void;
+  reply(path: Path, buf: Uint8Array, offset: number, length: number): void;
+  /** A turn is needed: something is due or waits to be sent. */
+  wake(): void;
+  /** A peer answered our TSMP ping. `data` is 8 borrowed bytes. */
+  pong(peer: Peer, data: Uint8Array, peerApiPort: number): void;
+  /** A peer refuses the connection from our port to its address. */
+  refused(localPort: number, remoteAddress: string, remotePort: number): void;
+}
+
+export interface DataPathOptions {
+  readonly nodeKey: PrivateKey;
+  readonly crypto: Crypto;
+  readonly clock: Clock;
+  readonly nodes: NodeTable;
+  readonly sink: DataPathSink;
+  /** Of the stack; for tests. */
+  readonly tcp?: StackOptions['tcp'];
+}
+
+export class DataPath {
+  readonly stack: Stack;
+  readonly device: Device<Peer, Path>;
+  /** New connections to this port of our own addresses pass the filter: peerapi decides itself. 0: none. */
+  peerApiPort = 0;
+  readonly #sink: DataPathSink;
+  readonly #routes: PrefixTable<Peer> = new PrefixTable();
+  readonly #filter: Filter;
+  readonly #jailFilter: Filter;
+  readonly #header: PacketHeader = new PacketHeader();
+  /** Room for what we make ourselves: header before, padding and tag behind. */
+  readonly #scratch: Uint8Array = new Uint8Array(256);
+  #local: IpSet | undefined;
+  #now = 0;
+  /** Inbound drops by Verdict, outbound drops behind them. */
+  readonly #drops: Uint32Array = new Uint32Array(2 * VERDICT_NAMES.length);
+  #noRoute = 0;
+  #noKey = 0;
+  #packetsIn = 0;
+  #packetsOut = 0;
+  #bytesIn = 0;
+  #bytesOut = 0;
+
+  constructor(options: DataPathOptions) {
+    const { crypto, nodes, sink, clock } = options;
+    this.#sink = sink;
+    const hasCap: ConstructorParameters<typeof Filter>[0] = (cap, family, w0, w1, w2, w3) => {
+      const node = nodes.byWords(family, w0, w1, w2, w3);
+      return (
+        node !== undefined &&
+        node !== nodes.map?.self &&
+        node.UnsignedPeerAPIOnly !== true &&
+        node.CapMap !== undefined &&
+        Object.hasOwn(node.CapMap, cap)
+      );
+    };
+    this.#filter = new Filter(hasCap);
+    this.#jailFilter = new Filter(() => false);
+    this.stack = new Stack({
+      randomBytes: crypto.randomBytes,
+      output: (buf, offset, length) => this.#output(buf, offset, length),
+      wake: () => sink.wake(),
+      // No listener, no answer: stock nodes are silent about closed UDP ports.
+      unhandledUdp: () => true,
+      ...(options.tcp ? { tcp: options.tcp } : {}),
+    });
+    this.device = new Device({
+      privateKey: options.nodeKey,
+      crypto,
+      wallClock: () => {
+        const ms = clock.wallNow();
+        const seconds = Math.floor(ms / 1000);
+        return { seconds, nanos: Math.floor((ms - seconds * 1000) * 1e6) };
+      },
+      lookupPeer: (publicKey) => {
+        const peer = nodes.byKey(nodePublic(publicKey));
+        return peer && { publicKey, allowedIPs: peer.routes, context: peer };
+      },
+      sink: {
+        transmit: (peer, buf, offset, length) => {
+          peer.context.wireguard = peer;
+          sink.transmit(peer.context, buf, offset, length);
+        },
+        deliver: (peer, buf, offset, length) => this.#deliver(peer, buf, offset, length),
+        reply: (buf, offset, length, from) => sink.reply(from, buf, offset, length),
+        roamed: (peer) => {
+          peer.context.wireguard = peer;
+        },
+        handshakeComplete: () => {},
+        handshakeFailed: () => {},
+        peerForgotten: (peer) => {
+          if (peer.context.wireguard === peer) peer.context.wireguard = undefined;
+        },
+        sourceBytes: (from) => from.peer.keyBytes,
+      },
+    });
+  }
+
+  applyPeers(changes: PeerChanges): void {
+    for (const peer of changes.removed) {
+      this.#unroute(peer, peer.routes);
+      this.#forget(peer);
+    }
+    for (const { peer, oldRoutes } of changes.changed)
+      if (oldRoutes) this.#unroute(peer, oldRoutes);
+    for (const { peer, oldRoutes, before } of changes.changed) {
+      const wireguard = peer.wireguard;
+      if (oldRoutes) {
+        for (const prefix of peer.routes) this.#routes.set(prefix, peer);
+        if (wireguard) this.device.setAllowedIPs(wireguard, peer.routes);
+      }
+      // A new disco key means that the peer restarted: its half of the session is gone.
+      if (wireguard && before.DiscoKey !== peer.node.DiscoKey) this.device.resetSession(wireguard);
+    }
+    for (const peer of changes.added) {
+      for (const prefix of peer.routes) this.#routes.set(prefix, peer);
+    }
+  }
+
+  setFilter(rules: CompiledRules, local: IpSet): void {
+    this.#local = local;
+    this.#filter.install(rules, local);
+    this.#jailFilter.install(NO_RULES, local);
+  }
+
+  /** The peer an address is routed to. */
+  peerFor(address: Uint8Array): Peer | undefined {
+    return this.#routes.lookup(address);
+  }
+
+  /** A WireGuard datagram from outside; overwritten. */
+  receive(buf: Uint8Array, offset: number, length: number, from: Path, now: number): void {
+    this.#now = now;
+    this.device.receive(buf, offset, length, now, from);
+  }
+
+  /** End of a batch, or a timer. */
+  poll(now: number): void {
+    this.#now = now;
+    const due = this.device.nextTick;
+    if (due !== undefined && due <= now) this.device.tick(now);
+    this.stack.poll(now);
+  }
+
+  /** When poll must come next; undefined: not before something happens. */
+  get nextTick(): number | undefined {
+    const a = this.device.nextTick;
+    const b = this.stack.nextTick;
+    if (a === undefined) return b;
+    return b === undefined ? a : Math.min(a, b);
+  }
+
+  /** Sends an IP packet of our own making to a peer. */
+  inject(peer: Peer, packet: Uint8Array, now: number): void {
+    this.#now = now;
+    const scratch = this.#scratch;
+    scratch.set(packet, 16);
+    this.#send(peer, scratch, 16, packet.length);
+  }
+
+  /** Starts a handshake if there is no session. */
+  wakePeer(peer: Peer, now: number): void {
+    const wireguard = this.#activate(peer, now);
+    if (wireguard) this.device.wake(wireguard, now);
+  }
+
+  /** Drops the state of peers that were sent to and have been silent for long. */
+  forgetIdle(now: number): void {
+    for (const wireguard of this.device.peers()) {
+      const peer = wireguard.context;
+      const last = Math.max(peer.lastSend, wireguard.lastHandshake ?? 0);
+      if (!wireguard.onDemand && now - last > FORGET_AFTER && !wireguard.hasSession(now))
+        this.#forget(peer);
+    }
+  }
+
+  counters(): Record<string, number> {
+    const out: Record<string, number> = {
+      packets_in: this.#packetsIn,
+      packets_out: this.#packetsOut,
+      bytes_in: this.#bytesIn,
+      bytes_out: this.#bytesOut,
+      drop_out_no_route: this.#noRoute,
+      drop_out_no_key: this.#noKey,
+    };
+    for (let i = 1; i < VERDICT_NAMES.length; i++) {
+      out[`drop_in_${VERDICT_NAMES[i]}`] = this.#drops[i]!;
+      out[`drop_out_${VERDICT_NAMES[i]}`] = this.#drops[VERDICT_NAMES.length + i]!;
+    }
+    for (let i = 0; i < COUNT_NAMES.length; i++)
+      out[`wireguard_${COUNT_NAMES[i]}`] = this.device.counters[i]!;
+    return out;
+  }
+
+  close(): void {
+    this.device.close();
+  }
+
+  /** From wireguard: the source address is the peer's. */
+  #deliver(wireguard: WireGuardPeer<Peer>, buf: Uint8Array, offset: number, length: number): void {
+    const peer = wireguard.context;
+    const header = this.#header;
+    header.parse(buf, offset, length);
+    this.#packetsIn++;
+    this.#bytesIn += length;
+    // The device knows the routes of active peers only; a more specific one may be somebody else's.
+    const at = offset + (header.family === 4 ? 12 : 8);
+    const sourceLength = header.family === 4 ? 4 : 16;
+    if (header.family !== 0 && this.#routes.lookup(buf, at, sourceLength) !== peer) {
+      this.#drops[Verdict.notLocal]!++;
+      return;
+    }
+    if (header.protocol === TSMP && this.#takeTsmp(peer, buf, offset)) return;
+    const verdict = (peer.jailed ? this.#jailFilter : this.#filter).checkInbound(header);
+    if (verdict !== Verdict.accept && !this.#isForPeerApi()) {
+      this.#drops[verdict]!++;
+      if (verdict === Verdict.noRule && header.family === 4 && header.isTcpOpen) {
+        const reject = tsmp.encodeReject(header, buf, offset, tsmp.REJECT_ACCESS_RULE);
+        this.inject(peer, reject, this.#now);
+      }
+      return;
+    }
+    this.stack.input(buf, offset, header.length, this.#now);
+  }
+
+  #isForPeerApi(): boolean {
+    const h = this.#header;
+    return (
+      h.protocol === TCP &&
+      h.dstPort === this.peerApiPort &&
+      (h.tcpFlags & TCP_SYN) !== 0 &&
+      this.#local?.has(h.family, h.dst0, h.dst1, h.dst2, h.dst3) === true
+    );
+  }
+
+  /** True: consumed. */
+  #takeTsmp(peer: Peer, buf: Uint8Array, offset: number): boolean {
+    const header = this.#header;
+    const body = offset + header.transport;
+    const length = header.length - header.transport;
+    if (length < tsmp.MIN_LENGTH) return false;
+    switch (buf[body]) {
+      case tsmp.TSMP_PING:
+        if (length < tsmp.PING_LENGTH) return false;
+        this.inject(peer, tsmp.encodePong(header, buf, offset, this.peerApiPort), this.#now);
+        return true;
+      case tsmp.TSMP_PONG: {
+        if (length < tsmp.PING_LENGTH) return true;
+        const port = length >= 11 ? (buf[body + 9]! << 8) | buf[body + 10]! : 0;
+        this.#sink.pong(peer, buf.subarray(body + 1, body + 9), port);
+        return true;
+      }
+      case tsmp.TSMP_REJECT: {
+        const localPort = (buf[body + 3]! << 8) | buf[body + 4]!;
+        const remotePort = (buf[body + 5]! << 8) | buf[body + 6]!;
+        // The refuser is the packet's source, and wireguard vouches for it.
+        if (buf[body + 1] === TCP) this.#sink.refused(localPort, header.sourceText(), remotePort);
+        return true;
+      }
+      default:
+        // Disco advertisements: the key arrives with the next map as well.
+        return true;
+    }
+  }
+
+  /** From netstack; there is room for wireguard around the packet. */
+  #output(buf: Uint8Array, offset: number, length: number): void {
+    const header = this.#header;
+    header.parse(buf, offset, length);
+    const at = offset + (header.family === 4 ? 16 : 24);
+    const peer = this.#routes.lookup(buf, at, header.family === 4 ? 4 : 16);
+    if (!peer) {
+      this.#noRoute++;
+      return;
+    }
+    const verdict = (peer.jailed ? this.#jailFilter : this.#filter).checkOutbound(header);
+    if (verdict !== Verdict.accept) {
+      this.#drops[VERDICT_NAMES.length + verdict]!++;
+      return;
+    }
+    this.#packetsOut++;
+    this.#bytesOut += length;
+    this.#send(peer, buf, offset, length);
+  }
+
+  #send(peer: Peer, buf: Uint8Array, offset: number, length: number): void {
+    const wireguard = peer.wireguard?.live ? peer.wireguard : this.#activate(peer, this.#now);
+    if (!wireguard) {
+      this.#noKey++;
+      return;
+    }
+    peer.lastSend = this.#now;
+    this.device.send(wireguard, buf, offset, length, this.#now);
+  }
+
+  #activate(peer: Peer, now: number): WireGuardPeer<Peer> | undefined {
+    if (peer.wireguard?.live) return peer.wireguard;
+    const { keyBytes: publicKey, routes: allowedIPs } = peer;
+    peer.lastSend = now;
+    try {
+      peer.wireguard =
+        this.device.peerByKey(publicKey) ??
+        this.device.addPeer({ publicKey, allowedIPs, context: peer }, now);
+    } catch {
+      // Control handed out a key that no curve point has.
+      peer.wireguard = undefined;
+    }
+    return peer.wireguard;
+  }
+
+  #forget(peer: Peer): void {
+    if (peer.wireguard?.live) this.device.removePeer(peer.wireguard);
+    peer.wireguard = undefined;
+  }
+
+  #unroute(peer: Peer, prefixes: Peer['routes']): void {
+    for (const prefix of prefixes) {
+      if (this.#routes.get(prefix) === peer) this.#routes.delete(prefix);
+    }
+  }
+}

@@ -1,0 +1,223 @@
+// The nodes of the network map by key, by address and by name, kept up to date by difference: a node that did not
+// change is the same object in the next map and costs one comparison.
+import { isZeroKey, type NodePublic, publicBytes } from '@cove/protocol/keys';
+import { formatAddr, isTailscaleAddr, type Prefix } from '@cove/protocol/netaddr';
+import type { Node, NodeID } from '@cove/protocol/tailcfg';
+import type { Peer as WireGuardPeer } from '@cove/wireguard';
+import { wordsText } from './filter/header.ts';
+import {
+  magicDnsSuffix,
+  type NetworkMap,
+  nodeAddresses,
+  nodeAllowedIps,
+  nodeName,
+} from './netmap.ts';
+
+/** One peer as the data path sees it. `node` changes with the map; the object stays while the key does. */
+export interface Peer {
+  readonly key: NodePublic;
+  readonly keyBytes: Uint8Array;
+  node: Node;
+  addresses: readonly string[];
+  /** What may be sent to it and believed as its source address. */
+  routes: readonly Prefix[];
+  /** Relay region the peer is at; 0: unknown. */
+  homeRegion: number;
+  /** May not open connections to us. */
+  jailed: boolean;
+  /** Its WireGuard state, once something was sent or received. Kept by the data path. */
+  wireguard: WireGuardPeer<Peer> | undefined;
+  /** When something was last sent to it; engine clock. */
+  lastSend: number;
+}
+
+export interface PeerChange {
+  readonly peer: Peer;
+  /** The node it was. */
+  readonly before: Node;
+  /** The routes it had, where they differ from those it has. */
+  readonly oldRoutes: readonly Prefix[] | undefined;
+}
+
+/** What one new map changed. A peer with a new key is a removal and an addition. */
+export interface PeerChanges {
+  readonly added: Peer[];
+  readonly removed: Peer[];
+  readonly changed: PeerChange[];
+}
+
+export class NodeTable {
+  readonly #peers: Map<NodeID, Peer> = new Map();
+  readonly #byKey: Map<NodePublic, Peer> = new Map();
+  readonly #byAddress: Map<string, Node> = new Map();
+  /** Lower case, without trailing dot: full names, and first labels of this tailnet's own names. */
+  readonly #byName: Map<string, Node> = new Map();
+  readonly #acceptRoutes: boolean;
+  #map: NetworkMap | undefined;
+  #suffix = '';
+
+  /** acceptRoutes: also use peers as subnet routers; default routes are never taken. */
+  constructor(acceptRoutes: boolean) {
+    this.#acceptRoutes = acceptRoutes;
+  }
+
+  get map(): NetworkMap | undefined {
+    return this.#map;
+  }
+
+  get peers(): Iterable<Peer> {
+    return this.#peers.values();
+  }
+
+  byKey(key: NodePublic): Peer | undefined {
+    return this.#byKey.get(key);
+  }
+
+  /** Self or peer that has the address as its own. Canonical text. */
+  byAddress(address: string): Node | undefined {
+    return this.#byAddress.get(address);
+  }
+
+  /** As byAddress, for an address in words (see PacketHeader). */
+  byWords(family: number, w0: number, w1: number, w2: number, w3: number): Node | undefined {
+    return this.#byAddress.get(wordsText(family, w0, w1, w2, w3));
+  }
+
+  /** Lower case, no trailing dot. */
+  byName(name: string): Node | undefined {
+    return this.#byName.get(name);
+  }
+
+  setMap(map: NetworkMap): PeerChanges {
+    const before = this.#map;
+    const changes: PeerChanges = { added: [], removed: [], changed: [] };
+    this.#map = map;
+    const suffix = magicDnsSuffix(map).toLowerCase();
+    if (suffix !== this.#suffix) {
+      this.#suffix = suffix;
+      this.#byName.clear();
+      for (const { node } of this.#peers.values()) this.#indexName(node);
+      if (before) this.#indexName(before.self);
+    }
+    // Everything that goes leaves the indexes first: an address or name may pass to another node in one map.
+    const arrivals: Node[] = [];
+    if (before?.self !== map.self && before) this.#unindex(before.self);
+    if (before?.peers !== map.peers) {
+      for (const [id, peer] of this.#peers) {
+        const node = map.peers.get(id);
+        if (node === peer.node) continue;
+        this.#unindex(peer.node);
+        if (node && isUsable(node) && node.Key === peer.key) continue;
+        this.#peers.delete(id);
+        if (this.#byKey.get(peer.key) === peer) this.#byKey.delete(peer.key);
+        changes.removed.push(peer);
+      }
+      for (const node of map.peers.values()) {
+        if (this.#peers.get(node.ID)?.node !== node) arrivals.push(node);
+      }
+    }
+    for (const node of arrivals) {
+      this.#index(node);
+      if (!isUsable(node) || node.Key === map.self.Key) continue;
+      const known = this.#peers.get(node.ID);
+      if (known) changes.changed.push(this.#update(known, node));
+      else if (!this.#byKey.has(node.Key)) changes.added.push(this.#add(node));
+    }
+    if (before?.self !== map.self) this.#index(map.self);
+    return changes;
+  }
+
+  #add(node: Node): Peer {
+    const peer: Peer = {
+      key: node.Key,
+      keyBytes: publicBytes(node.Key),
+      node,
+      addresses: nodeAddresses(node),
+      routes: this.#routesOf(node),
+      homeRegion: homeRegionOf(node),
+      jailed: node.IsJailed === true,
+      wireguard: undefined,
+      lastSend: 0,
+    };
+    this.#peers.set(node.ID, peer);
+    this.#byKey.set(node.Key, peer);
+    return peer;
+  }
+
+  #update(peer: Peer, node: Node): PeerChange {
+    const before = peer.node;
+    const routes = this.#routesOf(node);
+    const oldRoutes = samePrefixes(routes, peer.routes) ? undefined : peer.routes;
+    peer.node = node;
+    peer.addresses = nodeAddresses(node);
+    if (oldRoutes) peer.routes = routes;
+    peer.homeRegion = homeRegionOf(node);
+    peer.jailed = node.IsJailed === true;
+    return { peer, before, oldRoutes };
+  }
+
+  #routesOf(node: Node): Prefix[] {
+    const own = new Set(nodeAddresses(node));
+    return nodeAllowedIps(node).filter((prefix) => {
+      const single = prefix.bits === prefix.addr.length * 8;
+      if (single && (isTailscaleAddr(prefix.addr) || own.has(formatAddr(prefix.addr)))) {
+        return node.UnsignedPeerAPIOnly !== true || own.has(formatAddr(prefix.addr));
+      }
+      return this.#acceptRoutes && prefix.bits > 0 && node.UnsignedPeerAPIOnly !== true;
+    });
+  }
+
+  #index(node: Node): void {
+    for (const address of nodeAddresses(node)) this.#byAddress.set(address, node);
+    this.#indexName(node);
+  }
+
+  #indexName(node: Node): void {
+    for (const name of this.#namesOf(node)) this.#byName.set(name, node);
+  }
+
+  #unindex(node: Node): void {
+    for (const address of nodeAddresses(node)) {
+      if (this.#byAddress.get(address) === node) this.#byAddress.delete(address);
+    }
+    for (const name of this.#namesOf(node)) {
+      if (this.#byName.get(name) === node) this.#byName.delete(name);
+    }
+  }
+
+  #namesOf(node: Node): string[] {
+    const name = nodeName(node).toLowerCase();
+    if (name === '') return [];
+    const tail = `.${this.#suffix}`;
+    const short = this.#suffix !== '' && name.endsWith(tail) ? name.slice(0, -tail.length) : '';
+    return short === '' ? [name] : [name, short];
+  }
+}
+
+/** Peers without a disco key speak no protocol we know; expired ones get no traffic. */
+function isUsable(node: Node): boolean {
+  return (
+    node.Expired !== true &&
+    !isZeroKey(node.Key) &&
+    (!isZeroKey(node.DiscoKey) || node.IsWireGuardOnly === true)
+  );
+}
+
+function homeRegionOf(node: Node): number {
+  if (node.HomeDERP) return node.HomeDERP;
+  // Older servers write the pseudo address 127.3.3.40:<region>.
+  const legacy = /^127\.3\.3\.40:(\d{1,5})$/.exec(node.DERP ?? '');
+  return legacy ? Number(legacy[1]) : 0;
+}
+
+function samePrefixes(a: readonly Prefix[], b: readonly Prefix[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(
+      (prefix, i) =>
+        prefix.bits === b[i]!.bits &&
+        prefix.addr.length === b[i]!.addr.length &&
+        prefix.addr.every((byte, at) => byte === b[i]!.addr[at]),
+    )
+  );
+}
