@@ -52,8 +52,8 @@ export function compileRules(rules: readonly FilterRule[]): CompiledRules {
     for (const { IP, Ports } of destinations) {
       const { First: first, Last: last } = Ports;
       const key = `${first}-${last}`;
-      let entry = byPorts.get(key);
-      if (!entry) byPorts.set(key, (entry = { first, last, ranges: [] }));
+      const entry = byPorts.get(key) ?? { first, last, ranges: [] };
+      byPorts.set(key, entry);
       entry.ranges.push(...ranges(IP, problems));
     }
     matches.push({
