@@ -96,24 +96,25 @@ export class NodeTable {
     if (suffix !== this.#suffix) {
       this.#suffix = suffix;
       this.#byName.clear();
-      for (const { node } of this.#peers.values()) this.#indexName(node);
+      for (const node of before?.peers.values() ?? []) this.#indexName(node);
       if (before) this.#indexName(before.self);
     }
     // Everything that goes leaves the indexes first: an address or name may pass to another node in one map.
     const arrivals: Node[] = [];
     if (before?.self !== map.self && before) this.#unindex(before.self);
     if (before?.peers !== map.peers) {
-      for (const [id, peer] of this.#peers) {
+      for (const [id, old] of before?.peers ?? []) {
         const node = map.peers.get(id);
-        if (node === peer.node) continue;
-        this.#unindex(peer.node);
-        if (node && isUsable(node) && node.Key === peer.key) continue;
+        if (node === old) continue;
+        this.#unindex(old);
+        const peer = this.#peers.get(id);
+        if (!peer || (node && isUsable(node) && node.Key === peer.key)) continue;
         this.#peers.delete(id);
-        if (this.#byKey.get(peer.key) === peer) this.#byKey.delete(peer.key);
+        this.#byKey.delete(peer.key);
         changes.removed.push(peer);
       }
-      for (const node of map.peers.values()) {
-        if (this.#peers.get(node.ID)?.node !== node) arrivals.push(node);
+      for (const [id, node] of map.peers) {
+        if (before?.peers.get(id) !== node) arrivals.push(node);
       }
     }
     for (const node of arrivals) {
