@@ -28,13 +28,13 @@ export function agree(
   }
 }
 
-/** Steps that are only KDF1 in the paper use mixKey as well: its second output is overwritten unused. */
 function startState(crypto: Crypto, responderStatic: Uint8Array): SymmetricState {
   const state = new SymmetricState(crypto.blake2s, crypto.aead, CONSTRUCTION, IDENTIFIER);
   state.mixHash(responderStatic);
   return state;
 }
 
+/** Steps that are only KDF1 in the paper use mixKey as well: its second output is overwritten unused. */
 function mixEphemeral(state: SymmetricState, ephemeral: Uint8Array): void {
   state.mixHash(ephemeral);
   state.mixKey(ephemeral);
