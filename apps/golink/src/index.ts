@@ -1,2 +1,4 @@
 // Public names of @cove/golink, each written out.
-export {};
+export { GolinkError, type GolinkErrorCode } from './errors.ts';
+export { createGolink, type Golink, type GolinkOptions } from './golink.ts';
+export type { ImportNote, ImportOptions, ImportProgress, ImportReport } from './snapshot.ts';

@@ -1,0 +1,192 @@
+// The Location of a redirect: an expanded destination parsed as a URL, the request's query merged in, and written
+// out again. Follows the rules of Go's net/url, on which saved destinations rely, not those of the browser's URL
+// standard: existing percent-escapes survive with their case, a relative destination stays relative, opaque forms
+// (`mailto:`) pass through.
+//
+// Everything here works on byte strings: one char per byte of UTF-8, ready to be written as a header.
+import { GolinkError } from './errors.ts';
+
+/** A parsed URL; host, path and fragment as written, checked to be decodable. */
+interface Parts {
+  readonly scheme: string;
+  readonly opaque: string;
+  readonly authority: string | undefined;
+  readonly path: string;
+  /** Without `?`; undefined when there was none. */
+  readonly query: string | undefined;
+  readonly fragment: string;
+}
+
+/** Destinations that a browser would run or show as ours, rather than go to. */
+const REFUSED_SCHEMES: ReadonlySet<string> = new Set([
+  'javascript',
+  'vbscript',
+  'data',
+  'blob',
+  'filesystem',
+  'view-source',
+]);
+
+/**
+ * `expanded`: what the destination's template gave. `query`: the request's, without `?`; merged when it has any
+ * well-formed pair. Returns a byte string for the Location header. Throws GolinkError ERR_LOCATION.
+ */
+export function buildLocation(expanded: string, query: string): string {
+  const parts = parse(toBytes(expanded));
+  const added = query === '' ? [] : parsePairs(toBytes(query));
+  if (added.length === 0) return format(parts);
+  const pairs = [...parsePairs(parts.query ?? ''), ...added];
+  return format({ ...parts, query: encodePairs(pairs) });
+}
+
+/** One char per byte of UTF-8. */
+export function toBytes(text: string): string {
+  return /^[\u0000-\u007f]*$/.test(text) ? text : Buffer.from(text, 'utf8').toString('latin1');
+}
+
+function fail(text: string, why: string): GolinkError {
+  const shown = Buffer.from(text, 'latin1').toString('utf8');
+  const short = shown.length > 200 ? `${shown.slice(0, 200)}...` : shown;
+  return new GolinkError('ERR_LOCATION', `This link leads to ${JSON.stringify(short)}: ${why}.`);
+}
+
+function parse(text: string): Parts {
+  if (text === '') throw fail(text, 'its destination is empty');
+  if (/[\u0000-\u001f\u007f]/.test(text)) throw fail(text, 'a URL cannot hold control characters');
+  const hash = text.indexOf('#');
+  const fragment = hash < 0 ? '' : text.slice(hash + 1);
+  let rest = hash < 0 ? text : text.slice(0, hash);
+  checkEscapes(text, fragment);
+  if (rest.startsWith(':')) throw fail(text, 'the scheme before ":" is missing');
+  const scheme = /^[A-Za-z][A-Za-z0-9+.-]*(?=:)/.exec(rest)?.[0] ?? '';
+  if (REFUSED_SCHEMES.has(scheme.toLowerCase()))
+    throw fail(text, `links to ${scheme.toLowerCase()}: are not followed`);
+  if (scheme !== '') rest = rest.slice(scheme.length + 1);
+  const mark = rest.indexOf('?');
+  const query = mark < 0 ? undefined : rest.slice(mark + 1);
+  if (mark >= 0) rest = rest.slice(0, mark);
+  const base = { scheme: scheme.toLowerCase(), query, fragment };
+  if (!rest.startsWith('/')) {
+    if (scheme !== '') return { ...base, opaque: rest, authority: undefined, path: '' };
+    if (rest.split('/', 1)[0]!.includes(':'))
+      throw fail(text, 'the first part of a relative address cannot contain a colon');
+  }
+  let authority: string | undefined;
+  if (rest.startsWith('//') && (scheme !== '' || !rest.startsWith('///'))) {
+    const slash = rest.indexOf('/', 2);
+    authority = normalAuthority(text, rest.slice(2, slash < 0 ? undefined : slash));
+    rest = slash < 0 ? '' : rest.slice(slash);
+  }
+  checkEscapes(text, rest);
+  return { ...base, opaque: '', authority, path: rest };
+}
+
+function checkEscapes(text: string, part: string): void {
+  const bad = /%(?![0-9A-Fa-f]{2})[\s\S]{0,2}/.exec(part);
+  if (bad !== null) throw fail(text, `${JSON.stringify(bad[0])} is no percent-escape`);
+}
+
+/** User-info, host and port, checked and written as they will be sent. */
+function normalAuthority(text: string, authority: string): string {
+  const at = authority.lastIndexOf('@');
+  const host = authority.slice(at + 1);
+  let userInfo = '';
+  if (at >= 0) {
+    const given = authority.slice(0, at);
+    if (!/^[A-Za-z0-9\-._:~!$&'()*+,;=%@]*$/.test(given))
+      throw fail(text, 'its user-info has a character that must be escaped');
+    checkEscapes(text, given);
+    const colon = given.indexOf(':');
+    const name = colon < 0 ? given : given.slice(0, colon);
+    const password = colon < 0 ? '' : `:${reescape(given.slice(colon + 1), USERINFO_KEPT)}`;
+    userInfo = `${reescape(name, USERINFO_KEPT)}${password}@`;
+  }
+  const literal = /^(\[[^\]]*\])(.*)$/.exec(host);
+  const colon = host.lastIndexOf(':');
+  const port = literal !== null ? literal[2]! : colon >= 0 ? host.slice(colon) : '';
+  if (!/^(?::[0-9]*)?$/.test(port)) throw fail(text, `${JSON.stringify(port)} is no port`);
+  if (literal === null && /[[\]]/.test(host))
+    throw fail(text, 'a bracket is out of place in its host');
+  const name = host.slice(0, host.length - port.length);
+  // In a host only bytes above ASCII may be escaped, and % itself in the zone of an address.
+  const bad =
+    /%(?!25|[89A-Fa-f][0-9A-Fa-f])|[^A-Za-z0-9\-._~!"$&'()*+,;=:[\]<>%\u0080-\u00ff]/.exec(name);
+  if (bad !== null) throw fail(text, `${JSON.stringify(bad[0])} cannot be in a host name`);
+  return userInfo + escapeHigh(name) + port;
+}
+
+const USERINFO_KEPT = /[A-Za-z0-9\-_.~$&+,;=]/;
+/** What a path may hold as written. */
+const PATH_VALID = /^[A-Za-z0-9\-_.~!$&'()*+,;=:@[\]/%]*$/;
+/** What stays when a path has to be escaped anew. */
+const PATH_KEPT = /[A-Za-z0-9\-_.~$&+,/:;=@]/;
+const FRAGMENT_VALID = /^[A-Za-z0-9\-_.~!$&'()*+,;=:@[\]/?%]*$/;
+const FRAGMENT_KEPT = /[A-Za-z0-9\-_.~$&+,/:;=?@!()*]/;
+
+function format(parts: Parts): string {
+  const { scheme, opaque, authority, query, fragment } = parts;
+  let out = scheme === '' ? '' : `${scheme}:`;
+  if (opaque !== '') out += opaque;
+  else {
+    const path = PATH_VALID.test(parts.path) ? parts.path : reescape(parts.path, PATH_KEPT);
+    if (authority !== undefined && authority + path !== '') out += `//${authority}`;
+    out += path;
+  }
+  if (query !== undefined) out += `?${query}`;
+  if (fragment !== '')
+    out += `#${FRAGMENT_VALID.test(fragment) ? fragment : reescape(fragment, FRAGMENT_KEPT)}`;
+  return out;
+}
+
+/** Decodes and encodes again, so that what needs escaping is escaped and nothing twice. */
+function reescape(text: string, kept: RegExp): string {
+  let out = '';
+  for (const char of unescapeBytes(text)) out += kept.test(char) ? char : percent(char);
+  return out;
+}
+
+const escapeHigh = (text: string): string => text.replace(/[\u0080-\u00ff]/g, percent);
+
+const percent = (char: string): string =>
+  `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
+
+const unescapeBytes = (text: string): string =>
+  text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+
+interface Pair {
+  readonly key: string;
+  readonly value: string;
+}
+
+/** Form pairs in order; those with bad escapes or a semicolon are dropped. */
+function parsePairs(query: string): Pair[] {
+  const pairs: Pair[] = [];
+  for (const part of query.split('&')) {
+    if (part === '' || part.includes(';') || /%(?![0-9A-Fa-f]{2})/.test(part)) continue;
+    const equals = part.indexOf('=');
+    const decode = (text: string): string => unescapeBytes(text.replaceAll('+', ' '));
+    pairs.push({
+      key: decode(equals < 0 ? part : part.slice(0, equals)),
+      value: equals < 0 ? '' : decode(part.slice(equals + 1)),
+    });
+  }
+  return pairs;
+}
+
+const FORM_KEPT = /[A-Za-z0-9\-_.~]/;
+
+/** Sorted by key; values of one key keep their order. */
+function encodePairs(pairs: readonly Pair[]): string {
+  const encode = (text: string): string => {
+    let out = '';
+    for (const char of text)
+      out += FORM_KEPT.test(char) ? char : char === ' ' ? '+' : percent(char);
+    return out;
+  };
+  return [...pairs]
+    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+    .map(({ key, value }) => `${encode(key)}=${encode(value)}`)
+    .join('&');
+}

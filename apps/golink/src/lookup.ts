@@ -1,0 +1,94 @@
+// From a path to a link and from a link to a place: what visits, pages and the command line share.
+import { compile, type Destination, type Visit } from './destination.ts';
+import { GolinkError } from './errors.ts';
+import { type Link, linkId, trimPunctuation } from './links.ts';
+
+/** `/who/p/q` -> `who` and `p/q`. */
+export interface LinkPath {
+  readonly short: string;
+  readonly rest: string;
+}
+
+/** `path` is decoded and begins with a slash. Nothing is normalised: `//` in the rest stays. */
+export function splitPath(path: string): LinkPath {
+  const slash = path.indexOf('/', 1);
+  return slash < 0
+    ? { short: path.slice(1), rest: '' }
+    : { short: path.slice(1, slash), rest: path.slice(slash + 1) };
+}
+
+/** By any spelling; failing that, without punctuation at the end. */
+export function findLink(links: ReadonlyMap<string, Link>, short: string): Link | undefined {
+  const link = links.get(linkId(short));
+  if (link !== undefined) return link;
+  const trimmed = trimPunctuation(short);
+  return trimmed === short ? undefined : links.get(linkId(trimmed));
+}
+
+const destinations: WeakMap<Link, Destination> = new WeakMap();
+
+/** Compiled when first visited, kept as long as the link is as it is. */
+export function destinationOf(link: Link): Destination {
+  let destination = destinations.get(link);
+  if (destination === undefined) {
+    destination = compile(link.long);
+    destinations.set(link, destination);
+  }
+  return destination;
+}
+
+/** How many links may lead to each other. */
+const MAX_HOPS = 10;
+
+/**
+ * Where an argument of the command line leads: `name`, `name/path`, `go/name/path` or `http://anyhost/name/path`.
+ * Links to links here (no host, or `hostname`) are followed. Throws GolinkError.
+ */
+export function resolveArgument(
+  links: ReadonlyMap<string, Link>,
+  argument: string,
+  hostname: string,
+  visit: Pick<Visit, 'user' | 'now'>,
+): string {
+  let path = argumentPath(argument, hostname);
+  for (let hop = 0; hop < MAX_HOPS; hop++) {
+    const { short, rest } = splitPath(path);
+    const link = links.get(linkId(short));
+    if (link === undefined)
+      throw new GolinkError('ERR_NOT_FOUND', `There is no link ${hostname}/${short}.`);
+    const bytes = destinationOf(link).locate({ ...visit, path: rest, query: '' });
+    const location = Buffer.from(bytes, 'latin1').toString('utf8');
+    const next = localPath(location, hostname);
+    if (next === undefined) return location;
+    path = next;
+  }
+  throw new GolinkError('ERR_LOOP', `${argument} leads through more than ${MAX_HOPS} links.`);
+}
+
+function argumentPath(argument: string, hostname: string): string {
+  const absolute = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*([^?#]*)/i.exec(argument);
+  const path = absolute !== null ? absolute[1]! : argument.replace(/[?#].*$/s, '');
+  const rooted = path.startsWith('/') ? path : `/${path}`;
+  // Only a whole first segment is the hostname: `golang` is a name.
+  const inside =
+    absolute === null && rooted.startsWith(`/${hostname}/`)
+      ? rooted.slice(hostname.length + 1)
+      : rooted;
+  return decode(inside);
+}
+
+function localPath(location: string, hostname: string): string | undefined {
+  const match = /^(?:https?:)?(?:\/\/([^/?#]*))?([^?#]*)/i.exec(location)!;
+  const scheme = /^[a-z][a-z0-9+.-]*:/i.test(location);
+  if (match[1] === undefined ? scheme : match[1].toLowerCase() !== hostname) return undefined;
+  const path = match[2]!.startsWith('/') ? match[2]! : `/${match[2]!}`;
+  return path === '/' || path.startsWith('/.') ? undefined : decode(path);
+}
+
+function decode(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch (cause) {
+    throw new GolinkError('ERR_REQUEST', `${path} is not valid percent-encoded UTF-8.`, { cause });
+  }
+}

@@ -1,0 +1,128 @@
+// What golink's pages have in common: the frame, the form that creates a link, the table of links.
+
+import type { WhoIs } from '@cove/tsnet';
+import { type Assets, day, type Html, type HtmlValue, html, isSafeUrl, page, raw } from '@cove/web';
+import { pathEscape } from '../escape.ts';
+import type { Link } from '../links.ts';
+
+/** What every page needs to know. */
+export interface Scene {
+  readonly assets: Assets;
+  /** Name people type before the slash. */
+  readonly host: string;
+  /** Name of the service in titles. */
+  readonly title: string;
+  readonly who: WhoIs | undefined;
+  readonly readOnly: boolean;
+}
+
+export type Section = 'home' | 'mine' | 'all' | 'help';
+
+export function frame(
+  scene: Scene,
+  content: { readonly title: string; readonly main: Html; readonly current?: Section },
+): string {
+  const { assets, host, title, who } = scene;
+  const item = (
+    section: Section,
+    label: string,
+    href: string,
+  ): {
+    label: string;
+    href: string;
+    current: boolean;
+  } => ({ label, href, current: content.current === section });
+  return page(assets, {
+    title: content.title,
+    brand: `${host}/`,
+    caller: who,
+    nav: [
+      item('home', 'Home', '/'),
+      ...(who === undefined ? [] : [item('mine', 'My links', '/.mine')]),
+      item('all', 'All links', '/.all'),
+      item('help', 'Help', '/.help'),
+    ],
+    head: html`<link rel="search" type="application/opensearchdescription+xml" title="${title}" href="/.opensearch">`,
+    main: content.main,
+    footer: html`<span>${title} answers only inside this network.</span><a href="/.help">How links work</a><a href="/.export">Export</a>`,
+  });
+}
+
+/** What the form is filled with when it is shown again, or for a name that was not found. */
+export interface Draft {
+  readonly short?: string;
+  readonly long?: string;
+  /** Sentence about what was wrong. */
+  readonly problem?: string;
+}
+
+export function composer(scene: Scene, token: string, draft: Draft = {}): Html {
+  if (scene.readOnly)
+    return html`<p class="notice warn">Links can be followed but not changed at the moment: ${scene.host} is in read-only mode.</p>`;
+  const { short = '', long = '', problem } = draft;
+  const focusLong = short !== '';
+  return html`<form class="card stack" method="post" action="/">
+${problem !== undefined && html`<p class="notice bad" role="alert" id="problem">${problem}</p>`}
+<input type="hidden" name="xsrf" value="${token}">
+<div class="composer">
+<div class="field"><label for="short">Name</label>
+<span class="affix"><span aria-hidden="true">${scene.host}/</span><input id="short" name="short" value="${short}" required pattern="[A-Za-z0-9_][A-Za-z0-9_.\\-]*" title="Letters, digits, underscore; then also dash and period" placeholder="roadmap" autocomplete="off" autocapitalize="none" spellcheck="false"${!focusLong && raw(' autofocus')}></span></div>
+<span class="to" aria-hidden="true">leads to</span>
+<div class="field"><label for="long">Destination</label>
+<input class="input" id="long" name="long" value="${long}" required inputmode="url" placeholder="https://" autocomplete="off" autocapitalize="none" spellcheck="false" aria-describedby="long-hint"${focusLong && raw(' autofocus')}></div>
+<button class="btn go-btn" type="submit">Create link</button>
+</div>
+<p class="hint" id="long-hint">Anything after the name is carried along: <span class="mono">${scene.host}/name/more</span> adds <span class="mono">/more</span>. To put it elsewhere, write <span class="mono">{{.Path}}</span> where it belongs. <a href="/.help#templates">Examples</a></p>
+</form>`;
+}
+
+/** A link as people write it, leading to itself. */
+export function linkName(scene: Scene, short: string, href = `/${pathEscape(short)}`): Html {
+  return html`<a class="go" href="${href}"><i>${scene.host}/</i>${short}</a>`;
+}
+
+/** A destination, to be clicked only where it is an address a click may lead to. */
+export function destination(long: string): Html {
+  const plain = !long.includes('{{') && isSafeUrl(long) && long !== '';
+  return plain ? html`<a href="${long}" rel="noreferrer">${long}</a>` : html`${long}`;
+}
+
+export interface Row {
+  readonly link: Link;
+  readonly clicks: number;
+}
+
+/** `columns`: which of owner and date are shown beside name and clicks. */
+export function linkTable(
+  scene: Scene,
+  rows: readonly Row[],
+  caption: string,
+  columns: { readonly owner?: boolean; readonly date?: boolean } = {},
+): Html {
+  const most = rows.reduce((max, { clicks }) => Math.max(max, clicks), 1);
+  const { owner = false, date = false } = columns;
+  const row = ({ link, clicks }: Row): HtmlValue =>
+    html`<tr>
+<td class="c-name">${linkName(scene, link.short)}<span class="dest">${link.long}</span></td>
+${owner && html`<td class="c-owner">${ownerName(link.owner)}</td>`}
+${date && html`<td class="c-date">${link.lastEdit > 0 ? day(new Date(link.lastEdit * 1000)) : ''}</td>`}
+<td class="c-clicks num"><a class="more" href="/.detail/${pathEscape(link.short)}" aria-label="${scene.host}/${link.short}: ${count(clicks, 'click')}, details">${clicks.toLocaleString('en-US')}${meter(clicks / most)}</a></td>
+</tr>`;
+  return html`<table class="list"><caption class="vh">${caption}</caption>
+<thead><tr><th scope="col" class="c-name">Link</th>${owner && html`<th scope="col" class="c-owner">Owner</th>`}${date && html`<th scope="col" class="c-date">Edited</th>`}<th scope="col" class="c-clicks num">Clicks</th></tr></thead>
+<tbody>${rows.map(row)}</tbody></table>`;
+}
+
+function meter(share: number): Html {
+  const width = Math.max(share > 0 ? 2 : 0, Math.round(share * 40));
+  return html`<svg class="meter" width="40" height="4" aria-hidden="true"><rect width="40" height="4" rx="2" fill="currentColor" opacity=".16"/><rect width="${width}" height="4" rx="2" fill="currentColor"/></svg>`;
+}
+
+export function count(amount: number, noun: string): string {
+  return `${amount.toLocaleString('en-US')} ${noun}${amount === 1 ? '' : 's'}`;
+}
+
+export function ownerName(owner: string): HtmlValue {
+  if (owner === '') return html`<span class="muted">nobody</span>`;
+  return owner === 'tagged-devices' ? html`<span class="muted">a tagged device</span>` : owner;
+}

@@ -1,0 +1,464 @@
+// Everything under `/` and `/.`: pages, JSON, saving and deleting.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { WhoIs } from '@cove/tsnet';
+import {
+  Assets,
+  type Callers,
+  type FormTokens,
+  imageOrigin,
+  readForm,
+  refuseCrossSite,
+  refuseForeignHost,
+  secureHeaders,
+  securityHeaders,
+  WebError,
+} from '@cove/web';
+import express, { type Express, type Request, type Response } from 'express';
+import type { Access, Caller } from './access.ts';
+import { checkDestination } from './destination.ts';
+import { GolinkError } from './errors.ts';
+import { pathEscape } from './escape.ts';
+import { isValidName, type Link, linkId, linkJson } from './links.ts';
+import { deletedPage, detailPage, savedPage } from './pages/detail.ts';
+import { composer, type Draft, type Row, type Scene } from './pages/frame.ts';
+import { helpPage, openSearch } from './pages/help.ts';
+import { homePage } from './pages/home.ts';
+import { listPage } from './pages/list.ts';
+import { problemPage } from './pages/problem.ts';
+import { snapshotOf, sortedByShort } from './snapshot.ts';
+import type { Store } from './store.ts';
+import { cleanPath, encodePath, type Target } from './target.ts';
+
+export interface PagesOptions {
+  readonly store: Store;
+  readonly access: Access;
+  readonly tokens: FormTokens;
+  readonly callers: Callers;
+  readonly hostname: string;
+  readonly title: string;
+  readonly hosts: () => readonly string[];
+  readonly isPeerName: (name: string) => boolean;
+  readonly now: () => number;
+  readonly log: (message: string) => void;
+}
+
+/** What a form token for creating a link is bound to; no link can have this name. */
+const NEW = '.new';
+const MAX_POPULAR = 200;
+const MAX_RECENT = 8;
+const MAX_CHANGES = 12;
+
+export class Pages {
+  readonly #options: PagesOptions;
+  readonly #assets: Assets = new Assets('/.static/');
+  readonly #app: Express;
+
+  constructor(options: PagesOptions) {
+    this.#options = options;
+    this.#app = this.#routes();
+  }
+
+  /** Answers any target that is `/` or begins with `/.`. */
+  serve(req: IncomingMessage, res: ServerResponse, target: Target): void {
+    let path = cleanPath(target.path);
+    if (path === '/.detail' || path === '/.delete' || path === '/.static') path += '/';
+    const query = target.query === '' ? '' : `?${target.query}`;
+    if (path !== target.path) {
+      // 307 keeps the method of a form.
+      res.writeHead(307, { Location: encodePath(path) + query, 'Content-Length': 0 }).end();
+      return;
+    }
+    // Routes match decoded paths.
+    req.url = encodePath(path) + query;
+    this.#app(req, res);
+  }
+
+  #routes(): Express {
+    const app = express();
+    app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+    app.use((req, res, next) => {
+      if (!this.#assets.serve(req, res)) next();
+    });
+    app.use(this.#options.callers.middleware());
+    app.use(secureHeaders());
+    app.use(refuseForeignHost(this.#options.hosts));
+    app.use(refuseCrossSite());
+    app.use((_req, res, next) => {
+      res.setHeader('Cache-Control', 'private, no-cache');
+      next();
+    });
+    app.head('/', (_req, res) => void res.status(200).end());
+    app.get('/', (req, res) => this.#home(req, res));
+    app.post('/', (req, res) => this.#save(req, res));
+    app.all('/', (_req, res) => void res.status(200).end());
+    app.all('/.detail/{*name}', (req, res) => this.#detail(req, res, nameOf(req)));
+    app.all('/.delete/{*name}', (req, res) => this.#delete(req, res, nameOf(req)));
+    app.all('/.all', (req, res) => this.#all(req, res));
+    app.all('/.search', (req, res) => this.#search(req, res));
+    app.all('/.mine', (req, res) => this.#mine(req, res));
+    app.all('/.help', async (req, res) => this.#send(res, helpPage(await this.#scene(req, res))));
+    app.all('/.opensearch', (_req, res) => {
+      res.type('application/opensearchdescription+xml');
+      res.end(openSearch(this.#options.hostname, this.#options.title));
+    });
+    app.all('/.export', (_req, res) => {
+      res.setHeader('Content-Type', 'text/plain; charset=utf-8');
+      return pipeline(Readable.from(snapshotOf(this.#options.store)), res);
+    });
+    app.all('/.export-stats', async (_req, res) => {
+      const rows = await this.#options.store.stats();
+      res.setHeader('Content-Type', 'text/plain; charset=utf-8');
+      res.end(rows.map(({ id, at, clicks }) => `${id},${at},${clicks}\n`).join(''));
+    });
+    app.use((_req, _res) => {
+      throw new GolinkError('ERR_NOT_FOUND', '404 page not found');
+    });
+    app.use((error: unknown, req: Request, res: Response, _next: () => void) =>
+      this.problem(req, res, error),
+    );
+    return app;
+  }
+
+  /** The page for a name no link has: home with the form filled in, status 404. */
+  async notFound(req: IncomingMessage, res: ServerResponse, short: string): Promise<void> {
+    const { callers, access, isPeerName } = this.#options;
+    for (const [name, value] of Object.entries(securityHeaders())) res.setHeader(name, value);
+    let caller: Caller;
+    try {
+      caller = access.caller(await callers.of(req));
+    } catch (error) {
+      this.#answer(req, res, 404, sentence(error), undefined);
+      return;
+    }
+    if (/application\/json/i.test(req.headers.accept ?? '') && !wantsHtml(req)) {
+      res.writeHead(404, { 'Content-Type': 'application/json' });
+      res.end(`${JSON.stringify({ error: `There is no link ${short}.` })}\n`);
+      return;
+    }
+    const isPeer = short !== '' && isPeerName(short);
+    const draft = { short, ...(isPeer ? { long: `http://${short}/` } : {}) };
+    res.statusCode = 404;
+    this.#send(
+      res,
+      this.#homeFor(this.#sceneOf(res, caller.who), caller, { draft, missing: short, isPeer }),
+    );
+  }
+
+  /** Any error as an answer: a page for browsers, a line of text for others. */
+  problem(req: IncomingMessage, res: ServerResponse, error: unknown): void {
+    const known = error instanceof GolinkError || error instanceof WebError;
+    const status = known ? error.status : 500;
+    if (!known || (error instanceof GolinkError && error.code.startsWith('ERR_DATABASE')))
+      this.#options.log(
+        `${req.method} ${req.url}: ${error instanceof Error ? error.message : error}`,
+      );
+    const message = known ? error.message : 'Something went wrong here. It has been noted.';
+    // A body that was not read to its end leaves the connection in no state to go on.
+    if (error instanceof WebError && error.code.startsWith('ERR_BODY'))
+      res.setHeader('Connection', 'close');
+    this.#options.callers.of(req).then(
+      (who) => this.#answer(req, res, status, message, who),
+      () => this.#answer(req, res, status, message, undefined),
+    );
+  }
+
+  #answer(
+    req: IncomingMessage,
+    res: ServerResponse,
+    status: number,
+    message: string,
+    who: WhoIs | undefined,
+  ): void {
+    if (res.headersSent) {
+      res.destroy();
+      return;
+    }
+    res.statusCode = status;
+    if (wantsHtml(req)) {
+      this.#send(res, problemPage(this.#sceneOf(res, who), status, message));
+      return;
+    }
+    res.setHeader('Content-Type', 'text/plain; charset=utf-8');
+    res.setHeader('X-Content-Type-Options', 'nosniff');
+    res.end(`${message}\n`);
+  }
+
+  #send(res: ServerResponse, document: string): void {
+    res.setHeader('Content-Type', 'text/html; charset=utf-8');
+    res.end(document);
+  }
+
+  #sceneOf(res: ServerResponse, who: WhoIs | undefined): Scene {
+    const origin = imageOrigin(who?.user.profilePicUrl);
+    const headers = securityHeaders(origin === undefined ? {} : { imageOrigins: [origin] });
+    for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
+    const { hostname, title, access } = this.#options;
+    return { assets: this.#assets, host: hostname, title, who, readOnly: access.options.readOnly };
+  }
+
+  /** For pages that anyone may see: a caller who cannot be told is nobody. */
+  async #scene(req: IncomingMessage, res: ServerResponse): Promise<Scene> {
+    const who = await this.#options.callers.of(req).catch(() => undefined);
+    return this.#sceneOf(res, who);
+  }
+
+  /** For pages that need a caller. Throws GolinkError ERR_IDENTITY. */
+  async #caller(req: IncomingMessage): Promise<Caller> {
+    let who: WhoIs | undefined;
+    try {
+      who = await this.#options.callers.of(req);
+    } catch (cause) {
+      throw new GolinkError(
+        'ERR_IDENTITY',
+        `It could not be told who you are: ${sentence(cause)}`,
+        {
+          cause,
+        },
+      );
+    }
+    return this.#options.access.caller(who);
+  }
+
+  async #home(req: Request, res: Response): Promise<void> {
+    const caller = await this.#caller(req);
+    this.#send(res, this.#homeFor(this.#sceneOf(res, caller.who), caller, {}));
+  }
+
+  #homeFor(
+    scene: Scene,
+    caller: Caller,
+    more: { readonly draft?: Draft; readonly missing?: string; readonly isPeer?: boolean },
+  ): string {
+    const { store, tokens } = this.#options;
+    const rows = [...store.links.values()].map((link) => this.#row(link));
+    const popular = rows
+      .filter(({ clicks }) => clicks > 0)
+      .sort((a, b) => b.clicks - a.clicks || (a.link.short < b.link.short ? -1 : 1));
+    const recent = rows
+      .filter(({ link }) => link.lastEdit > 0)
+      .sort((a, b) => b.link.lastEdit - a.link.lastEdit || (a.link.short < b.link.short ? -1 : 1));
+    return homePage(scene, {
+      token: tokens.issue(caller.login, NEW),
+      popular: popular.slice(0, MAX_POPULAR),
+      recent: recent.slice(0, MAX_RECENT),
+      total: rows.length,
+      ...more,
+    });
+  }
+
+  #row(link: Link): Row {
+    return { link, clicks: this.#options.store.clicks(link.id) };
+  }
+
+  async #detail(req: Request, res: Response, name: string): Promise<void> {
+    const { store, access, tokens } = this.#options;
+    const link = store.links.get(linkId(name));
+    if (link === undefined) throw new GolinkError('ERR_NOT_FOUND', '404 page not found');
+    if (name !== link.short) {
+      const query = req.url.includes('?') ? req.url.slice(req.url.indexOf('?')) : '';
+      res.redirect(302, `/.detail/${pathEscape(link.short)}${query}`);
+      return;
+    }
+    if (!wantsHtml(req)) {
+      res.type('application/json').end(`${linkJson(link, 2)}\n`);
+      return;
+    }
+    const caller = await this.#caller(req);
+    const editable = await access.mayEdit(link, caller);
+    const ownerLeft = editable && !(await access.userExists(link.owner));
+    const edit = {
+      token: tokens.issue(caller.login, link.short),
+      owner: ownerLeft ? caller.login : link.owner,
+    };
+    this.#send(
+      res,
+      detailPage(this.#sceneOf(res, caller.who), {
+        ...this.#row(link),
+        changes: await store.changes(link.id, MAX_CHANGES),
+        exists: req.query['exists'] !== undefined,
+        ...(editable ? { edit } : {}),
+      }),
+    );
+  }
+
+  async #save(req: Request, res: Response): Promise<void> {
+    const form = await readForm(req);
+    const field = (name: string): string => {
+      const asked = req.query[name];
+      return form.get(name) ?? (typeof asked === 'string' ? asked : '');
+    };
+    const short = field('short');
+    const long = field('long');
+    try {
+      const { link, created, exists } = await this.#store(
+        req,
+        short,
+        long,
+        field('owner'),
+        form.get('xsrf') ?? '',
+      );
+      if (exists) {
+        res.redirect(303, `/.detail/${pathEscape(link.short)}?exists=1`);
+        return;
+      }
+      if (wantsHtml(req)) {
+        const caller = await this.#caller(req);
+        this.#send(res, savedPage(this.#sceneOf(res, caller.who), link, created));
+      } else res.type('application/json').end(`${linkJson(link)}\n`);
+    } catch (error) {
+      if (!(error instanceof GolinkError) || !wantsHtml(req) || !MENDABLE.has(error.code))
+        throw error;
+      // The form again, with what was typed.
+      const caller = await this.#caller(req);
+      const draft = { short, long, problem: error.message };
+      res.status(error.status);
+      this.#send(res, this.#homeFor(this.#sceneOf(res, caller.who), caller, { draft }));
+    }
+  }
+
+  /** The checks of saving in their order, then the change. `exists`: nothing was changed, the name is taken. */
+  async #store(
+    req: Request,
+    short: string,
+    long: string,
+    owner: string,
+    token: string,
+  ): Promise<{ link: Link; created: boolean; exists: boolean }> {
+    const { store, access, tokens, now } = this.#options;
+    if (access.options.readOnly)
+      throw new GolinkError('ERR_READ_ONLY', 'golink is in read-only mode');
+    if (short === '' || long === '')
+      throw new GolinkError('ERR_REQUEST', 'short and long required');
+    if (!isValidName(short))
+      throw new GolinkError(
+        'ERR_NAME',
+        'short may only contain letters, numbers, dash, and period',
+      );
+    checkDestination(long);
+    const caller = await this.#caller(req);
+    const id = linkId(short);
+    const current = store.links.get(id);
+    if (!(await access.mayEdit(current, caller)))
+      throw new GolinkError('ERR_FORBIDDEN', `cannot update link owned by "${current!.owner}"`);
+    // Scripts of other sites cannot send a Sec- header.
+    const trusted = access.options.allowUnknownUsers || Boolean(req.headers['sec-golink']);
+    if (!trusted && !tokens.verify(token, caller.login, current?.short ?? NEW)) {
+      if (current !== undefined && tokens.verify(token, caller.login, NEW))
+        return { link: current, created: false, exists: true };
+      throw new GolinkError('ERR_TOKEN', 'invalid XSRF token');
+    }
+    if (owner !== '' && !(await access.userExists(owner)))
+      throw new GolinkError('ERR_OWNER', `new owner not a valid user: ${owner}`);
+    const at = Math.floor(now() / 1000);
+    const saved = await store.change(id, caller, (before) => {
+      if (before?.owner !== current?.owner)
+        throw new GolinkError(
+          'ERR_REQUEST',
+          'somebody else changed this link just now; look again',
+        );
+      return {
+        ...{ id, short, long, lastEdit: at },
+        created: before?.created ?? at,
+        owner: owner === '' ? caller.login : owner,
+      };
+    });
+    return { link: saved!, created: current === undefined, exists: false };
+  }
+
+  async #delete(req: Request, res: Response, name: string): Promise<void> {
+    const { store, access, tokens } = this.#options;
+    if (access.options.readOnly)
+      throw new GolinkError('ERR_READ_ONLY', 'golink is in read-only mode');
+    if (name === '') throw new GolinkError('ERR_REQUEST', 'short required');
+    const token = (await readForm(req)).get('xsrf') ?? '';
+    const caller = await this.#caller(req);
+    const link = store.links.get(linkId(name));
+    if (link === undefined) throw new GolinkError('ERR_NOT_FOUND', '404 page not found');
+    if (!(await access.mayEdit(link, caller)))
+      throw new GolinkError('ERR_FORBIDDEN', `cannot delete link owned by "${link.owner}"`);
+    if (!tokens.verify(token, caller.login, link.short))
+      throw new GolinkError('ERR_TOKEN', 'invalid XSRF token');
+    const { clicks } = this.#row(link);
+    await store.change(link.id, caller, (before) => {
+      if (before?.owner !== link.owner)
+        throw new GolinkError(
+          'ERR_REQUEST',
+          'somebody else changed this link just now; look again',
+        );
+      return undefined;
+    });
+    const scene = this.#sceneOf(res, caller.who);
+    const again = composer(scene, tokens.issue(caller.login, NEW), link);
+    this.#send(res, deletedPage(scene, link, clicks, again));
+  }
+
+  async #all(req: Request, res: Response): Promise<void> {
+    await this.#list(req, res, () => true, {
+      heading: 'All links',
+      current: 'all',
+      empty: 'No links yet.',
+    });
+  }
+
+  async #search(req: Request, res: Response): Promise<void> {
+    const query = req.query['q'];
+    const owner = /^owner:(.*)$/s.exec(typeof query === 'string' ? query : '')?.[1];
+    if (owner === undefined)
+      throw new GolinkError('ERR_REQUEST', 'search only supports "owner:<email>"');
+    const wanted = asciiLower(owner);
+    const caller = await this.#options.callers.of(req).catch(() => undefined);
+    const own = caller !== undefined && asciiLower(caller.user.loginName) === wanted;
+    await this.#list(req, res, (link) => asciiLower(link.owner) === wanted, {
+      heading: own ? 'My links' : `Links of ${owner}`,
+      ...(own ? { current: 'mine' } : {}),
+      empty: own ? 'You have not made a link yet.' : 'No links.',
+    });
+  }
+
+  async #mine(req: Request, res: Response): Promise<void> {
+    const caller = await this.#caller(req);
+    res.redirect(302, `/.search?q=${encodeURIComponent(`owner:${caller.login}`)}`);
+  }
+
+  async #list(
+    req: Request,
+    res: Response,
+    keep: (link: Link) => boolean,
+    content: Parameters<typeof listPage>[2],
+  ): Promise<void> {
+    const links = sortedByShort(this.#options.store.links.values()).filter(keep);
+    const rows = links.map((link) => this.#row(link));
+    this.#send(res, listPage(await this.#scene(req, res), rows, content));
+  }
+}
+
+/** Errors that a person can mend in the form. */
+const MENDABLE: ReadonlySet<string> = new Set([
+  'ERR_NAME',
+  'ERR_DESTINATION',
+  'ERR_FORBIDDEN',
+  'ERR_OWNER',
+  'ERR_TOKEN',
+]);
+
+/** Upper and lower case of the Latin letters are one for searching. */
+function asciiLower(text: string): string {
+  return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+}
+
+/** A substring test, without weights: programs that accept anything get JSON. */
+function wantsHtml(req: IncomingMessage): boolean {
+  return /text\/html/i.test(req.headers.accept ?? '');
+}
+
+/** Express splits a wildcard at slashes. */
+function nameOf(req: Request): string {
+  const name: unknown = req.params['name'];
+  return Array.isArray(name) ? name.join('/') : typeof name === 'string' ? name : '';
+}
+
+function sentence(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
