@@ -49,21 +49,27 @@ async function readJson(stream: IncomingMessage): Promise<unknown> {
 }
 
 /**
- * Answers admin calls for `dir` until closed. A socket left by a killed process is replaced; one that still answers
+ * Answers admin calls for `dir` until closed; `handlers` is asked anew for each. A socket left by a killed process is replaced; one that still answers
  * belongs to a running process and throws `ERR_DIRECTORY_IN_USE`.
  */
-export async function serveAdmin(dir: string, handlers: AdminHandlers): Promise<AsyncDisposable> {
+export async function serveAdmin(
+  dir: string,
+  handlers: () => AdminHandlers,
+): Promise<AsyncDisposable> {
   const path = adminSocketPath(dir);
   await refuseIfRunning(dir);
   if (process.platform !== 'win32') rmSync(path, { force: true });
   const server = createServer((req, res) => {
     const url = new URL(req.url ?? '/', 'http://cove');
-    const handler = handlers[`${req.method} ${url.pathname}`];
+    const route = `${req.method} ${url.pathname}`;
+    const handler = route === 'GET /process' ? () => ({ pid: process.pid }) : handlers()[route];
     res.setHeader('content-type', 'application/x-ndjson');
     if (handler === undefined) {
       res
         .writeHead(404)
-        .end(`${JSON.stringify({ error: 'this cove does not know that command' })}\n`);
+        .end(
+          `${JSON.stringify({ error: 'the running cove does not do that, or is still starting' })}\n`,
+        );
       return;
     }
     const admin: AdminRequest = {
@@ -75,7 +81,7 @@ export async function serveAdmin(dir: string, handlers: AdminHandlers): Promise<
     Promise.resolve()
       .then(() => handler(admin))
       .then(
-        (result) => res.end(`${JSON.stringify({ result: result ?? null })}\n`),
+        (result) => res.end(`${toJson({ result: result ?? null })}\n`),
         (error: unknown) =>
           res.end(`${JSON.stringify({ error: explain(error), code: errorCode(error) })}\n`),
       );
@@ -89,6 +95,13 @@ export async function serveAdmin(dir: string, handlers: AdminHandlers): Promise<
       if (process.platform !== 'win32') rmSync(path, { force: true });
     },
   };
+}
+
+/** IDs of a tailnet service may lie beyond 2^53. */
+function toJson(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) =>
+    typeof item === 'bigint' ? Number(item) : item,
+  );
 }
 
 async function listening(server: Server, path: string): Promise<void> {

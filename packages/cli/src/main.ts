@@ -1,2 +1,65 @@
-// The cove command.
-export {};
+// The cove command: reads the words, runs one command, turns any failure into a sentence and an exit code.
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { authkeyCommand } from './commands/authkey.ts';
+import { controlCommand } from './commands/control.ts';
+import { derpCommand } from './commands/derp.ts';
+import { golinkCommand } from './commands/golink.ts';
+import { nodeCommand } from './commands/node.ts';
+import { policyCommand } from './commands/policy.ts';
+import { statusCommand } from './commands/status.ts';
+import { upCommand } from './commands/up.ts';
+import { CliError, explain } from './errors.ts';
+import { Interrupted } from './signals.ts';
+
+function version(): string {
+  const path = new URL('../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
+}
+
+function program(): Command {
+  const cove = new Command('cove')
+    .description('Private services for the people you trust.')
+    .version(version(), '--version', 'print the version')
+    .showHelpAfterError('(run it with --help to see what it takes)')
+    .configureHelp({ showGlobalOptions: true });
+  for (const command of [
+    upCommand(),
+    golinkCommand(),
+    statusCommand(),
+    authkeyCommand(),
+    nodeCommand(),
+    policyCommand(),
+    controlCommand(),
+    derpCommand(),
+  ]) {
+    cove.addCommand(command);
+  }
+  exitByThrowing(cove);
+  return cove;
+}
+
+/** Commander ends the process with 1 for wrong usage; ours is 2. */
+function exitByThrowing(command: Command): void {
+  command.exitOverride();
+  for (const child of command.commands) {
+    child.copyInheritedSettings(command);
+    exitByThrowing(child);
+  }
+}
+
+async function main(): Promise<number> {
+  try {
+    await program().parseAsync();
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof Interrupted) return 130;
+    process.stderr.write(`cove: ${explain(error)}\n`);
+    if (process.env['COVE_DEBUG'] && error instanceof Error)
+      process.stderr.write(`${error.stack}\n`);
+    return error instanceof CliError ? error.exitCode : 1;
+  }
+}
+
+process.exitCode = await main();

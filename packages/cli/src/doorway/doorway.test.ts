@@ -47,7 +47,9 @@ before(async () => {
     else res.end('ok');
   });
   app.on('upgrade', (_req, socket) => {
-    socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n');
+    socket.write(
+      'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n',
+    );
     socket.pipe(socket);
   });
   await new Promise<void>((done) => app.listen(0, '127.0.0.1', done));
@@ -98,7 +100,14 @@ test('only localhost, names below it and loopback literals are loopback names', 
   for (const name of ['localhost', 'go.localhost', '127.0.0.1', '127.9.9.9', '[::1]']) {
     assert.ok(isLoopbackName(name), name);
   }
-  for (const name of ['go', 'localhost.example.com', '10.0.0.1', '0.0.0.0', '[::]', 'evillocalhost']) {
+  for (const name of [
+    'go',
+    'localhost.example.com',
+    '10.0.0.1',
+    '0.0.0.0',
+    '[::]',
+    'evillocalhost',
+  ]) {
     assert.ok(!isLoopbackName(name), name);
   }
 });

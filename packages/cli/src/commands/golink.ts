@@ -1,0 +1,229 @@
+// `cove golink`: the go/ links on a tailnet that exists already; and moving links in and out.
+import { createReadStream, createWriteStream, statSync } from 'node:fs';
+import { Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGolink, type ImportProgress, type ImportReport } from '@cove/golink';
+import { Command } from 'commander';
+import { golinkHandlers } from '../admin/golink.ts';
+import { processHandlers } from '../admin/process.ts';
+import { callAdmin, refuseIfRunning, serveAdmin } from '../adminsocket.ts';
+import { openDataDir } from '../datadir.ts';
+import { Disposal } from '../disposal.ts';
+import { CliError, errorCode } from '../errors.ts';
+import { createOutput } from '../output.ts';
+import { GOLINK_SUMMARY, type GolinkApp, openGolink } from '../services/golink.ts';
+import { runService } from '../services/service.ts';
+import { onInterruption } from '../signals.ts';
+import { dirOption, jsonOption, print, verboseOption } from './options.ts';
+
+interface ServeOptions {
+  readonly dir: string;
+  readonly hostname: string;
+  readonly controlUrl?: string;
+  readonly authKey?: string;
+  readonly ephemeral?: true;
+  readonly json?: true;
+  readonly verbose?: true;
+}
+
+export function golinkCommand(): Command {
+  const golink = new Command('golink')
+    .description('serve go/ links on a tailnet you already have')
+    .addOption(dirOption())
+    .option('--hostname <name>', 'name of the node', 'go')
+    .option('--control-url <url>', 'coordination server (default: TS_CONTROL_URL, else Tailscale)')
+    .option(
+      '--auth-key <key>',
+      'key to join with (default: TS_AUTHKEY; without one a login URL is shown)',
+    )
+    .option('--ephemeral', 'leave the tailnet on exit')
+    .addOption(jsonOption())
+    .addOption(verboseOption())
+    .action(serve);
+  golink
+    .command('import')
+    .description('take over the links of a golink snapshot (JSON lines)')
+    .argument('<snapshot>', 'file, or - for standard input')
+    .addOption(dirOption())
+    .option('--dry-run', 'say what would happen, change nothing')
+    .addOption(jsonOption())
+    .action(importSnapshot);
+  golink
+    .command('export')
+    .description('write all links as a golink snapshot')
+    .argument('[file]', 'file, or - for standard output', '-')
+    .addOption(dirOption())
+    .action(exportSnapshot);
+  return golink;
+}
+
+async function serve(options: ServeOptions): Promise<void> {
+  const output = createOutput();
+  using interruption = onInterruption();
+  await using opened = new Disposal();
+  const dir = openDataDir(options.dir);
+  let handlers: ReturnType<typeof processHandlers> = {};
+  opened.use(await serveAdmin(dir.root, () => handlers));
+  let app: GolinkApp | undefined;
+  const patience = waitAtMost(JOIN_TIMEOUT_MS);
+  const service = await output.step(
+    'joining the tailnet',
+    runService({
+      name: 'go',
+      summary: GOLINK_SUMMARY,
+      signal: AbortSignal.any([interruption.signal, patience.signal]),
+      onLogin: (url) => {
+        patience.extend();
+        output.line(`To let this node in, open ${url}`);
+      },
+      node: {
+        hostname: options.hostname,
+        dir: dir.node('golink'),
+        ...(options.controlUrl !== undefined && { controlUrl: options.controlUrl }),
+        ...(options.authKey !== undefined && { authKey: options.authKey }),
+        ...(options.ephemeral && { ephemeral: true }),
+        ...(options.verbose && {
+          log: (level: string, message: string, fields?: object) =>
+            output.line(`${level}: ${message}${fields ? ` ${JSON.stringify(fields)}` : ''}`),
+        }),
+      },
+      openApp: async (node) => {
+        app = await openGolink(dir, node);
+        return app;
+      },
+    }),
+  );
+  opened.use(service);
+  patience.extend();
+  handlers = { ...processHandlers({ services: [service] }), ...golinkHandlers(app!.golink) };
+  output.line(
+    `go/ links are at ${service.url} (${service.ips.join(', ')}) for everyone on the tailnet; data in ${dir.root}`,
+  );
+  if (options.json) {
+    const { name, ips, url } = service;
+    process.stdout.write(`${JSON.stringify({ event: 'ready', services: [{ name, ips, url }] })}\n`);
+  }
+  await interruption.asked;
+  output.line('stopping');
+}
+
+/** Long enough for a slow server; a person at a login page has as long as it takes. */
+const JOIN_TIMEOUT_MS = 30_000;
+
+function waitAtMost(milliseconds: number): { readonly signal: AbortSignal; extend(): void } {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(new DOMException('not in time', 'TimeoutError'));
+  const timer = setTimeout(abort, milliseconds);
+  return { signal: controller.signal, extend: () => clearTimeout(timer) };
+}
+
+interface ImportOptions {
+  readonly dir: string;
+  readonly dryRun?: true;
+  readonly json?: true;
+}
+
+async function importSnapshot(file: string, options: ImportOptions): Promise<void> {
+  const output = createOutput();
+  const total = file === '-' ? undefined : sizeOf(file);
+  const input: Readable = file === '-' ? process.stdin : createReadStream(file);
+  const onProgress = (progress: unknown): void => {
+    const { lines, bytes } = progress as ImportProgress;
+    const share = total ? ` (${Math.min(100, Math.round((bytes / total) * 100))} %)` : '';
+    output.progress(`${lines} links read${share}`);
+  };
+  const report = await importInto(options, input, onProgress);
+  output.progress('', false);
+  print(report, options.json, () => describeImport(report, options.dryRun === true));
+  if (report.invalid.length > 0) {
+    for (const { line, reason } of report.invalid.slice(0, 20))
+      output.line(`line ${line}: ${reason}`);
+    if (report.invalid.length > 20) output.line(`and ${report.invalid.length - 20} more lines`);
+    throw new CliError(
+      'ERR_INPUT_FILE',
+      `${report.invalid.length} lines of ${file} are no links; all others are in`,
+    );
+  }
+}
+
+/** Through the running process where there is one, so that it knows the new links; else into the database itself. */
+async function importInto(
+  options: ImportOptions,
+  stream: Readable,
+  onProgress: (progress: unknown) => void,
+): Promise<ImportReport> {
+  const route = `POST /golink/import${options.dryRun ? '?dryRun=1' : ''}`;
+  if (await isRunning(options.dir)) {
+    return (await callAdmin(options.dir, route, { stream, onProgress })) as ImportReport;
+  }
+  const golink = await openOffline(options.dir);
+  try {
+    return await golink.importSnapshot(stream, { dryRun: options.dryRun === true, onProgress });
+  } finally {
+    await golink.close();
+  }
+}
+
+async function exportSnapshot(file: string, options: { readonly dir: string }): Promise<void> {
+  const target = file === '-' ? toStdout() : createWriteStream(file, { mode: 0o600 });
+  if (await isRunning(options.dir)) {
+    const lines = (await callAdmin(options.dir, 'GET /golink/export')) as string;
+    await pipeline(Readable.from([lines]), target);
+    return;
+  }
+  const golink = await openOffline(options.dir);
+  try {
+    await golink.exportTo(target);
+  } finally {
+    await golink.close();
+  }
+}
+
+/** Standard output, which must not be closed. */
+function toStdout(): Writable {
+  return new Writable({
+    write: (chunk, _encoding, done) => process.stdout.write(chunk, () => done()),
+  });
+}
+
+async function openOffline(path: string): Promise<Awaited<ReturnType<typeof createGolink>>> {
+  const dir = openDataDir(path);
+  return createGolink({
+    database: dir.golinkDatabase,
+    hostname: 'go',
+    identify: async () => undefined,
+  });
+}
+
+async function isRunning(dir: string): Promise<boolean> {
+  try {
+    await refuseIfRunning(dir);
+    return false;
+  } catch (error) {
+    if (errorCode(error) === 'ERR_DIRECTORY_IN_USE') return true;
+    throw error;
+  }
+}
+
+function sizeOf(file: string): number {
+  try {
+    return statSync(file).size;
+  } catch (error) {
+    throw new CliError(
+      'ERR_INPUT_FILE',
+      `${file} cannot be read: ${error instanceof Error ? error.message : error}`,
+      { cause: error },
+    );
+  }
+}
+
+function describeImport(report: ImportReport, dryRun: boolean): string {
+  const verb = dryRun ? 'would be' : 'are';
+  return [
+    `${report.added} links ${verb} new`,
+    `${report.unchanged} were there already, unchanged`,
+    `${report.conflicting.length} names exist with another destination and were left as they are`,
+    `${report.unresolvable.length} use what this version does not know; they are kept and exported, but do not lead anywhere yet`,
+    `${report.invalid.length} lines are no links`,
+  ].join('\n');
+}

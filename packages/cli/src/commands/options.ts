@@ -1,0 +1,50 @@
+// Options that several commands share, and how their values are read.
+import { Option } from 'commander';
+import { CliError } from '../errors.ts';
+
+export const dirOption = (): Option =>
+  new Option('--dir <path>', 'where everything is kept').env('COVE_DIR').default('.cove');
+
+export const jsonOption = (): Option => new Option('--json', 'print JSON on standard output');
+
+export const verboseOption = (): Option =>
+  new Option('--verbose', 'say on standard error what happens inside');
+
+/** A TCP or UDP port. Throws `ERR_USAGE`. */
+export function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^\d{1,5}$/.test(text) && port <= 65_535) return port;
+  throw new CliError(
+    'ERR_USAGE',
+    `${text} is not a port: give a number from 0 (any free port) to 65535`,
+  );
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
+
+/** `90s`, `30m`, `24h`, `7d`, `2w`, or `never` (null). Milliseconds. Throws `ERR_USAGE`. */
+export function parseLifetime(text: string): number | null {
+  if (text === 'never') return null;
+  const match = /^(\d{1,6})([smhdw])$/.exec(text);
+  if (match === null || Number(match[1]) === 0) {
+    throw new CliError('ERR_USAGE', `${text} is not a time: write 90s, 30m, 24h, 7d or never`);
+  }
+  return Number(match[1]) * UNITS[match[2]!]!;
+}
+
+/** For repeatable options. */
+export function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
+/** Prints a result: as JSON on request, else as people read it. */
+export function print(result: unknown, json: boolean | undefined, text: () => string): void {
+  const output = json ? JSON.stringify(result) : text();
+  if (output !== '') process.stdout.write(`${output}\n`);
+}

@@ -1,0 +1,181 @@
+// A whole private network in one process: control, relay, the services and the doorway, in the order in which each
+// needs the one before.
+import { hostname as machineName, userInfo } from 'node:os';
+import { Server } from '@cove/tsnet';
+import { controlHandlers } from './admin/control.ts';
+import { golinkHandlers } from './admin/golink.ts';
+import { processHandlers } from './admin/process.ts';
+import { type AdminHandlers, serveAdmin } from './adminsocket.ts';
+import { type Coordinator, openCoordinator } from './coordinator.ts';
+import {
+  type DataDir,
+  openDataDir,
+  readSettings,
+  type TailnetSettings,
+  writeSettings,
+} from './datadir.ts';
+import { Disposal } from './disposal.ts';
+import { type Doorway, openDoorway } from './doorway/doorway.ts';
+import { doorwayPages } from './doorway/pages.ts';
+import { waitForDoorway } from './doorway/ready.ts';
+import { CliError } from './errors.ts';
+import { GOLINK_SUMMARY, type GolinkApp, openGolink } from './services/golink.ts';
+import { type RunningService, runService } from './services/service.ts';
+
+export interface TailnetOptions {
+  readonly dir: string;
+  readonly port: number;
+  readonly controlPort: number;
+  readonly derpPort: number;
+  readonly stunPort: number;
+  readonly listen: readonly string[];
+  /** Login of the person at the doorway; absent: as at the last start, at first `<OS user>@<domain>`. */
+  readonly owner?: string;
+  /** Name of the doorway's node; absent: this machine's. */
+  readonly hostname?: string;
+  /** MagicDNS suffix; absent: as at the last start, at first `cove.internal`. */
+  readonly domain?: string;
+  readonly signal: AbortSignal;
+  /** One line of what is happening. */
+  log?(line: string): void;
+}
+
+/** A running tailnet. */
+export interface Tailnet extends AsyncDisposable {
+  readonly dir: DataDir;
+  readonly settings: TailnetSettings;
+  readonly coordinator: Coordinator;
+  readonly services: readonly RunningService[];
+  readonly doorway: Doorway;
+}
+
+/** Machines that run the services are nobody's: they carry this tag. */
+const SERVICE_TAG = 'tag:service';
+const DEFAULT_DOMAIN = 'cove.internal';
+/** A node that has not come up by then will not: everything it needs is in this process. */
+const START_TIMEOUT_MS = 45_000;
+
+/** Starts everything; resolves when the doorway has been answered by `go`. */
+export async function startTailnet(options: TailnetOptions): Promise<Tailnet> {
+  const opened = new Disposal();
+  try {
+    return await open(options, opened);
+  } catch (error) {
+    await opened[Symbol.asyncDispose]();
+    throw inTime(error);
+  }
+}
+
+/** A wait that ran out without a known cause. */
+function inTime(error: unknown): unknown {
+  if (!(error instanceof DOMException) || error.name !== 'TimeoutError') return error;
+  const sentence = `the nodes of this tailnet did not come up within ${START_TIMEOUT_MS / 1000} seconds: start again with --verbose to see why`;
+  return new CliError('ERR_START_TIMEOUT', sentence, { cause: error });
+}
+
+async function open(options: TailnetOptions, opened: Disposal): Promise<Tailnet> {
+  const dir = openDataDir(options.dir);
+  let handlers: AdminHandlers = {};
+  opened.use(await serveAdmin(dir.root, () => handlers));
+  const settings = keepSettings(dir, options);
+  const { listen, controlPort, derpPort, stunPort } = options;
+  const coordinator = opened.use(
+    await openCoordinator({ dir, settings, listen, controlPort, derpPort, stunPort }),
+  );
+  const { control } = coordinator;
+
+  const timeout = new AbortController();
+  const timer = setTimeout(() => {
+    timeout.abort(new DOMException('not in time', 'TimeoutError'));
+  }, START_TIMEOUT_MS);
+  opened.defer(() => clearTimeout(timer));
+  const signal = AbortSignal.any([options.signal, timeout.signal]);
+  const nodeOptions = (name: string, directory: string, authKey: () => Promise<string>) => ({
+    hostname: name,
+    dir: dir.node(directory),
+    controlUrl: coordinator.localUrl,
+    authKey,
+    ...(options.log !== undefined && {
+      log: (level: string, message: string, fields?: object) =>
+        options.log?.(
+          `${name}: ${level}: ${message}${fields === undefined ? '' : ` ${JSON.stringify(fields)}`}`,
+        ),
+    }),
+  });
+
+  let links: GolinkApp | undefined;
+  const starting = runService({
+    name: 'go',
+    summary: GOLINK_SUMMARY,
+    signal,
+    node: nodeOptions(
+      'go',
+      'go',
+      async () =>
+        (await control.createAuthKey({ tags: [SERVICE_TAG], description: 'service go' })).key,
+    ),
+    openApp: async (node) => {
+      links = await openGolink(dir, node);
+      return links;
+    },
+  });
+  const name = options.hostname ?? machineName();
+  const doorwayNode = new Server(
+    nodeOptions(
+      name,
+      doorwayDirectory(settings.owner),
+      async () =>
+        (await control.createAuthKey({ user: settings.owner, description: 'doorway' })).key,
+    ),
+  );
+  opened.defer(() => doorwayNode.close());
+  const [go] = await Promise.all([starting, doorwayNode.up({ signal })]);
+  opened.use(go);
+
+  const doorwayCaller = await doorwayNode.whoIs((await doorwayNode.up({ signal })).ips[0]!);
+  const services = [go];
+  const doorway = opened.use(
+    await openDoorway({
+      port: options.port,
+      services,
+      agent: doorwayNode.agent(),
+      pages: doorwayPages({ services, settings, coordinator, caller: () => doorwayCaller }),
+    }),
+  );
+  await waitForDoorway(doorway, services, signal);
+  clearTimeout(timer);
+  handlers = {
+    ...processHandlers({ settings, coordinator, services, doorway, doorwayNode }),
+    ...controlHandlers(control),
+    ...golinkHandlers(links!.golink),
+  };
+  return {
+    dir,
+    settings,
+    coordinator,
+    services,
+    doorway,
+    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+  };
+}
+
+/** A doorway belongs to one person: with another owner comes another node. */
+function doorwayDirectory(owner: string): string {
+  return `doorway-${owner.replace(/[^A-Za-z0-9.@-]/g, '_')}`;
+}
+
+/** What was said at this start wins over what was kept, and is kept. */
+function keepSettings(dir: DataDir, options: TailnetOptions): TailnetSettings {
+  const kept = readSettings(dir);
+  const domain = options.domain ?? kept?.domain ?? DEFAULT_DOMAIN;
+  if (kept !== undefined && kept.domain !== domain) {
+    throw new CliError(
+      'ERR_USAGE',
+      `this tailnet is called ${kept.domain}, and its nodes know it by that name: start a new one in another --dir`,
+    );
+  }
+  const owner = options.owner ?? kept?.owner ?? `${userInfo().username}@${domain}`;
+  const settings = { owner, domain };
+  if (kept?.owner !== owner) writeSettings(dir, settings);
+  return settings;
+}

@@ -1,0 +1,139 @@
+// The main job, as a stranger runs it: one command, a page through the tunnel, links that survive.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { cove, FREE_PORTS, RunningCove } from '../harness/cove.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'cove-up-'));
+const ARGS = ['up', '--dir', dir, '--owner', 'ada@example.com', ...FREE_PORTS];
+let running: RunningCove;
+
+before(async () => {
+  running = await RunningCove.start(ARGS);
+});
+after(async () => {
+  await running?.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+/** Makes a link as golink's own clients do. */
+async function makeLink(short: string, long: string): Promise<void> {
+  const { status, body } = await running.ask('/', {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-www-form-urlencoded', 'sec-golink': '1' },
+    body: new URLSearchParams({ short, long }).toString(),
+  });
+  assert.ok(status < 400, `${status} ${body}`);
+}
+
+test('the ready line names the doorway, the owner and the services', () => {
+  const { ready } = running;
+  assert.equal(ready.event, 'ready');
+  assert.equal(ready.owner, 'ada@example.com');
+  assert.match(ready.doorway, /^http:\/\/localhost:\d+$/);
+  assert.deepEqual(
+    ready.services.map(({ name, url }) => [name, url]),
+    [['go', 'http://go/']],
+  );
+  assert.match(ready.services[0]!.ips[0]!, /^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./);
+});
+
+test('the go page names the owner, whom only the tunnel could have told it', async () => {
+  const { status, body } = await running.ask('/');
+  assert.equal(status, 200);
+  assert.match(body, /ada@example\.com/);
+});
+
+test('the bytes between doorway and go cross as WireGuard: the counters of status move', async () => {
+  const bytes = async (): Promise<number> => {
+    const { stdout, code, stderr } = await cove(['status', '--dir', dir, '--json']);
+    assert.equal(code, 0, stderr);
+    const status = JSON.parse(stdout) as { services: { node: { peers: { rxBytes: number }[] } }[] };
+    return status.services[0]!.node.peers.reduce((sum, peer) => sum + peer.rxBytes, 0);
+  };
+  const before = await bytes();
+  for (let i = 0; i < 5; i++) await running.ask('/');
+  const grown = (await bytes()) - before;
+  assert.ok(grown > 500, `only ${grown} bytes`);
+});
+
+test('the doorway lists the services, and go answers by path as well', async () => {
+  const home = await running.ask('/', { host: 'localhost' });
+  assert.equal(home.status, 200);
+  assert.match(home.body, /ada@example\.com/);
+  const byPath = await running.ask('/go/', { host: 'localhost' });
+  assert.equal(byPath.status, 200);
+  assert.match(byPath.body, /href="\/go\//);
+});
+
+test('a link that was answered survives kill -9 at any moment after', async () => {
+  for (let round = 0; round < 3; round++) {
+    await makeLink(`kept${round}`, `https://example.com/${round}`);
+    await running.stop('SIGKILL');
+    running = await RunningCove.start(ARGS);
+    for (let i = 0; i <= round; i++) {
+      const { status, headers } = await running.ask(`/kept${i}`);
+      assert.equal(status, 302);
+      assert.equal(headers['location'], `https://example.com/${i}`);
+    }
+  }
+});
+
+test('after a restart go keeps its address', async () => {
+  const address = running.ready.services[0]!.ips[0];
+  assert.equal(await running.stop(), 0);
+  running = await RunningCove.start(ARGS);
+  assert.equal(running.ready.services[0]!.ips[0], address);
+});
+
+test('a second process on the same directory gets one sentence and changes nothing', async () => {
+  const second = await cove([...ARGS, '--json']);
+  assert.equal(second.code, 1);
+  assert.equal(second.stdout, '');
+  assert.match(second.stderr, /^cove: another cove \(process \d+\) is using .*: stop it first/);
+  assert.equal((await running.ask('/')).status, 200);
+});
+
+test('random bytes at every TCP port crash nothing, and honest requests go on', async () => {
+  const status = JSON.parse((await cove(['status', '--dir', dir, '--json'])).stdout) as {
+    control: { localUrl: string };
+  };
+  const ports = [new URL(running.ready.doorway).port, new URL(status.control.localUrl).port].map(
+    Number,
+  );
+  for (const port of ports) {
+    for (let i = 0; i < 20; i++) {
+      const socket = createConnection({ host: '127.0.0.1', port });
+      socket.on('error', () => {});
+      socket.resume();
+      socket.end(randomBytes(1 + i * 97));
+      await new Promise((done) => socket.once('close', done));
+    }
+  }
+  assert.equal((await running.ask('/')).status, 200);
+});
+
+test('a key for others can be made, listed and made useless', async () => {
+  const made = await cove([
+    'authkey',
+    'create',
+    '--dir',
+    dir,
+    '--user',
+    'bob@example.com',
+    '--json',
+  ]);
+  assert.equal(made.code, 0, made.stderr);
+  const { id, key, user } = JSON.parse(made.stdout) as { id: string; key: string; user: string };
+  assert.equal(user, 'bob@example.com');
+  assert.ok(key.length > 20);
+  const expired = await cove(['authkey', 'expire', id, '--dir', dir]);
+  assert.equal(expired.code, 0, expired.stderr);
+  const listed = await cove(['authkey', 'list', '--dir', dir]);
+  assert.match(listed.stdout, new RegExp(`${id}\\s+revoked`));
+  assert.ok(!listed.stdout.includes(key), 'the secret is shown once');
+});
