@@ -1,5 +1,6 @@
 // Runs one layer of the tests on tsc's output: `node scripts/test.mjs unit [name filter]`.
 // unit: everything beside the code, test/rules, test/sim and test/e2e. interop: test/interop (needs real peers).
+// load: test/load (many nodes at once).
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const layers = {
   unit: ['packages', 'apps', 'test/dist/rules', 'test/dist/sim', 'test/dist/e2e'],
   interop: ['test/dist/interop'],
+  load: ['test/dist/load'],
 };
 
 /** Test files under `dir`, as tsc wrote them. */
@@ -37,7 +39,7 @@ if (files.length === 0) {
   console.error(`no test file of layer ${layer} matches "${filter}"; has \`npm run build\` run?`);
   process.exit(1);
 }
-const concurrency = layer === 'interop' ? ['--test-concurrency=1'] : ['--test-concurrency=2'];
+const concurrency = [`--test-concurrency=${layer === 'unit' ? 2 : 1}`];
 const reporter = process.env.CI ? ['--test-reporter=spec'] : [];
 const run = spawnSync(process.execPath, ['--test', ...concurrency, ...reporter, ...files], {
   cwd: root,
