@@ -22,15 +22,19 @@ export function forceLoginFrom(env: Environment): boolean {
   return env['TSNET_FORCE_LOGIN'] === '1' || env['TSNET_FORCE_LOGIN'] === 'true';
 }
 
+/** Gives an auth key when one is needed: at a first login, or when a login must be renewed. */
+export type AuthKeySource = () => Promise<string>;
+
 /**
- * The auth key to register with, or undefined when none was given. `file:/path` is read, its white space trimmed.
- * Throws ERR_AUTH_KEY when the file cannot be read or is empty, and ERR_AUTH_KEY_UNSUPPORTED for kinds of
- * credential this node cannot use.
+ * Where the auth key comes from, or undefined when none was given. `file:/path` is read when needed, its white
+ * space trimmed; a function is called each time. The source throws ERR_AUTH_KEY when there is no key to be had
+ * and ERR_AUTH_KEY_UNSUPPORTED for kinds of credential this node cannot use, which are refused here where known.
  */
-export async function authKeyFrom(
-  option: string | undefined,
+export function authKeySource(
+  option: string | (() => string | Promise<string>) | undefined,
   env: Environment,
-): Promise<string | undefined> {
+): AuthKeySource | undefined {
+  if (typeof option === 'function') return async () => supported((await option()).trim());
   const given = first(option, env['TS_AUTHKEY'], env['TS_AUTH_KEY']);
   if (given === undefined) {
     if (first(env['TS_CLIENT_SECRET'], env['TS_CLIENT_ID']) !== undefined) {
@@ -38,7 +42,15 @@ export async function authKeyFrom(
     }
     return undefined;
   }
-  const key = given.startsWith('file:') ? await keyFile(given.slice('file:'.length)) : given.trim();
+  if (given.startsWith('file:')) {
+    return async () => supported(await keyFile(given.slice('file:'.length)));
+  }
+  const key = supported(given.trim());
+  return async () => key;
+}
+
+function supported(key: string): string {
+  if (key === '') throw new TsnetError('ERR_AUTH_KEY', 'the auth key is empty');
   if (key.startsWith('tskey-client-')) throw unsupported('OAuth client secrets (tskey-client-…)');
   if (key.includes('--TL')) {
     throw unsupported('auth keys wrapped with a tailnet-lock signature (…--TL…)');

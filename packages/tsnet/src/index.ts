@@ -1,2 +1,19 @@
 // Public names of @cove/tsnet, each written out.
-export {};
+export type { UndiciConnectOptions, UndiciConnector } from './agent.ts';
+export type { Clock, Timer } from './clock.ts';
+export { Conn, type ConnAddress } from './conn.ts';
+export { TsnetError, type TsnetErrorCode } from './errors.ts';
+export { Listener } from './listener.ts';
+export { LOG_CHANNEL, type Log, type LogFields, type LogLevel } from './log.ts';
+export { PacketConn, type PacketInfo } from './packetconn.ts';
+export {
+  type DialOptions,
+  type ListenOptions,
+  type RemoteEnd,
+  Server,
+  type ServerEvents,
+  type ServerOptions,
+  type UpResult,
+} from './server.ts';
+export type { NodeState, NodeStatus, Status } from './status.ts';
+export type { WhoIs } from './whois.ts';

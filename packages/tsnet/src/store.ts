@@ -46,7 +46,7 @@ export class MemoryStore implements StateStore {
   close(): void {}
 }
 
-const FILE_NAME = 'tailscaled.state';
+export const STATE_FILE = 'tailscaled.state';
 /** Well above any real state; keeps a wrong file from filling memory. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 
@@ -76,7 +76,7 @@ export class FileStore implements StateStore {
     const lock = await lockStateDir(dir, options.clock ?? systemClock, options.signal);
     try {
       removeLeftovers(dir);
-      return new FileStore(dir, lock, readState(join(dir, FILE_NAME)));
+      return new FileStore(dir, lock, readState(join(dir, STATE_FILE)));
     } catch (error) {
       lock.release();
       throw error;
@@ -95,7 +95,7 @@ export class FileStore implements StateStore {
       else next.set(key, value);
     }
     const json = Object.fromEntries([...next].map(([key, value]) => [key, toBase64(value)]));
-    replaceFile(this.dir, FILE_NAME, utf8Encode(`${JSON.stringify(json, null, 1)}\n`));
+    replaceFile(this.dir, STATE_FILE, utf8Encode(`${JSON.stringify(json, null, 1)}\n`));
     this.#values = next;
   }
 
@@ -118,7 +118,7 @@ function createDir(dir: string): void {
 /** Drafts of a process that died while writing. The lock is held, so nobody is writing now. */
 function removeLeftovers(dir: string): void {
   for (const name of readdirSync(dir)) {
-    if (name.startsWith(`${FILE_NAME}.draft`)) rmSync(join(dir, name), { force: true });
+    if (name.startsWith(`${STATE_FILE}.draft`)) rmSync(join(dir, name), { force: true });
   }
 }
 

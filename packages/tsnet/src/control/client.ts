@@ -7,6 +7,7 @@ import { type DiscoPublic, nodePublic } from '@cove/protocol/keys';
 import type { MapRequest, MapResponse } from '@cove/protocol/mapmessage';
 import type { Hostinfo } from '@cove/protocol/tailcfg';
 import { type Clock, sleep, type Timer } from '../clock.ts';
+import type { AuthKeySource } from '../environment.ts';
 import { closedError, TsnetError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { applyExpiry, type NetworkMap } from '../netmap.ts';
@@ -64,7 +65,7 @@ export interface ControlClientOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly discoKey: DiscoPublic;
-  readonly authKey: string | undefined;
+  readonly authKey: AuthKeySource | undefined;
   readonly ephemeral: boolean;
   /** Log in anew even where the stored login would do. */
   readonly forceLogin: boolean;

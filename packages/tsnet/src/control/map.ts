@@ -2,7 +2,14 @@
 // later one says what changed. Absent means unchanged throughout; empty means empty, except for `Peers`.
 import { isZeroKey } from '@cove/protocol/keys';
 import type { MapResponse } from '@cove/protocol/mapmessage';
-import type { DERPMap, FilterRule, Node, NodeID, PeerChange } from '@cove/protocol/tailcfg';
+import {
+  type DERPMap,
+  type FilterRule,
+  type Node,
+  type NodeID,
+  type PeerChange,
+  parseNodeID,
+} from '@cove/protocol/tailcfg';
 import { TsnetError } from '../errors.ts';
 import { type NetworkMap, wireTime } from '../netmap.ts';
 import { deepEqual } from './deepequal.ts';
@@ -92,13 +99,13 @@ function foldPeers(previous: Peers, message: MapResponse, wallNow: number): Peer
     if (isValid(node) && claimKey(owners, node, peers.get(node.ID))) set(node);
   }
   for (const [id, seen] of Object.entries(message.PeerSeenChange ?? {})) {
-    const peer = peers.get(nodeId(id));
+    const peer = byText(peers, id);
     if (peer === undefined) continue;
     const { LastSeen: _old, ...rest } = peer;
     set(seen ? { ...rest, LastSeen: new Date(wallNow).toISOString() } : rest);
   }
   for (const [id, online] of Object.entries(message.OnlineChange ?? {})) {
-    const peer = peers.get(nodeId(id));
+    const peer = byText(peers, id);
     if (peer !== undefined) set({ ...peer, Online: online });
   }
   for (const patch of message.PeersChangedPatch ?? []) {
@@ -122,6 +129,11 @@ function replacePeers(previous: Peers, list: readonly Node[]): Peers {
     peers.set(node.ID, kept);
   }
   return same === previous.size && peers.size === previous.size ? previous : peers;
+}
+
+function byText(peers: Peers, text: string): Node | undefined {
+  const id = parseNodeID(text);
+  return id === undefined ? undefined : peers.get(id);
 }
 
 /** Entries with ID 0 or without a key are to be ignored. */
@@ -162,12 +174,6 @@ function patchPeer(peer: Node, patch: PeerChange): Node {
     ...(patch.LastSeen === undefined ? {} : { LastSeen: patch.LastSeen }),
     ...(patch.KeyExpiry === undefined ? {} : { KeyExpiry: patch.KeyExpiry }),
   };
-}
-
-/** Map keys of integer type are decimal text; IDs beyond 2^53 are bigint. */
-function nodeId(text: string): NodeID {
-  const id = Number(text);
-  return Number.isSafeInteger(id) || !/^-?\d+$/.test(text) ? id : BigInt(text);
 }
 
 function foldUsers(previous: NetworkMap['users'], message: MapResponse): NetworkMap['users'] {

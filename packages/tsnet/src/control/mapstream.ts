@@ -1,5 +1,5 @@
 // The map stream: one request whose answer goes on, message after message, for as long as both sides live.
-import { encodeJson } from '@cove/protocol/json';
+import { encodeJson, MAX_JSON_BYTES } from '@cove/protocol/json';
 import {
   MapFrameReader,
   type MapRequest,
@@ -13,8 +13,6 @@ import { expectOk } from './register.ts';
 
 /** Without a complete message for this long the stream is dead; servers send one every minute. */
 export const WATCHDOG = 120_000;
-/** A map of some ten thousand nodes is 20 MB. */
-const MAX_MESSAGE = 128 * 1024 * 1024;
 
 export interface MapStreamOptions {
   readonly connection: ControlConnection;
@@ -58,7 +56,7 @@ export async function runMapStream(options: MapStreamOptions): Promise<void> {
       signal: abort.signal,
     });
     await expectOk(response, 'the map request');
-    const frames = new MapFrameReader(MAX_MESSAGE);
+    const frames = new MapFrameReader(MAX_JSON_BYTES);
     for await (const chunk of response.body) {
       for (const payload of understand(() => frames.push(chunk))) {
         const message = understand(() => parseMapResponse(payload));

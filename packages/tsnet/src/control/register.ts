@@ -11,6 +11,7 @@ import {
 } from '@cove/protocol/register';
 import type { Hostinfo } from '@cove/protocol/tailcfg';
 import { type Clock, sleep } from '../clock.ts';
+import type { AuthKeySource } from '../environment.ts';
 import { TsnetError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Identity, Login } from '../profile.ts';
@@ -31,7 +32,8 @@ export interface RegistrationOptions {
   readonly crypto: Crypto;
   readonly clock: Clock;
   readonly log: Log;
-  readonly authKey: string | undefined;
+  /** Gives an auth key when one is needed; absent: a person has to log the node in. */
+  readonly authKey: AuthKeySource | undefined;
   readonly ephemeral: boolean;
   hostinfo(): Hostinfo;
   /** A person has to open this URL. Called again when the server replaces it. */
@@ -200,7 +202,7 @@ export class Registration {
       fields: {
         Expiry: ZERO_TIME,
         Followup: this.#followup,
-        ...(withKey && authKey !== undefined ? { Auth: { AuthKey: authKey } } : {}),
+        ...(withKey && authKey !== undefined ? { Auth: { AuthKey: await authKey() } } : {}),
       },
     });
     if (response.status === 429) {

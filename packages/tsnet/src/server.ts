@@ -1,0 +1,635 @@
+// The embedded node: one machine of a tailnet inside this process, with a key, a name and addresses of its own.
+import { EventEmitter } from 'node:events';
+import type { Agent, AgentOptions } from 'node:http';
+import { isIP, Socket } from 'node:net';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import { nodeCrypto } from '@cove/crypto';
+import type { Crypto } from '@cove/protocol/crypto';
+import { discoPublic, PrivateKey } from '@cove/protocol/keys';
+import type { Hostinfo, NetInfo } from '@cove/protocol/tailcfg';
+import { TailnetAgent, type UndiciConnector, undiciConnector } from './agent.ts';
+import { type Clock, systemClock } from './clock.ts';
+import type { Conn } from './conn.ts';
+import { ControlClient } from './control/client.ts';
+import { type ControlUrl, parseControlUrl } from './control/controlurl.ts';
+import { buildHostinfo, cleanHostname } from './control/hostinfo.ts';
+import { isPermanent } from './control/problems.ts';
+import { Engine } from './engine.ts';
+import {
+  type AuthKeySource,
+  authKeySource,
+  controlUrlFrom,
+  defaultStateDir,
+  forceLoginFrom,
+  programName,
+} from './environment.ts';
+import { closedError, TsnetError } from './errors.ts';
+import { fetchThrough } from './fetch.ts';
+import { monitorLink } from './linkmonitor.ts';
+import type { Listener } from './listener.ts';
+import { type Log, publishingLog, silent } from './log.ts';
+import type { RelayClient } from './magicsock/derp.ts';
+import {
+  computedName,
+  magicDnsSuffix,
+  type NetworkMap,
+  nodeAddresses,
+  nodeName,
+} from './netmap.ts';
+import type { PacketConn } from './packetconn.ts';
+import { Identity, type Login } from './profile.ts';
+import { describeMap, type NodeState, type Status } from './status.ts';
+import { FileStore, MemoryStore, STATE_FILE, type StateStore } from './store.ts';
+import { addressPart, type WhoIs } from './whois.ts';
+
+export interface ServerOptions {
+  /** The name asked for; the tailnet may append a number. Default: the program's name. */
+  readonly hostname?: string;
+  /** Where keys are kept, one directory per node. Default: `tsnet-<program>` in the user's configuration folder. */
+  readonly dir?: string;
+  /**
+   * Lets the node in without a person: a key, `file:/path` of one, or a function called when one is needed.
+   * Default: TS_AUTHKEY, TS_AUTH_KEY.
+   */
+  readonly authKey?: string | (() => string | Promise<string>);
+  /** Default: TS_CONTROL_URL, then the Tailscale service. */
+  readonly controlUrl?: string;
+  /** PEM certificates of authorities to trust for the control server and its relays, besides the system's. */
+  readonly ca?: string | readonly string[];
+  /** The node leaves the tailnet when it closes. Without `dir` nothing is written to disk. */
+  readonly ephemeral?: boolean;
+  /** Tags to ask for, as `tag:web`. */
+  readonly tags?: readonly string[];
+  /** What the node has to say; nothing by default. */
+  readonly log?: Log;
+  /** UDP port for direct paths to peers; 0 or absent: any. */
+  readonly port?: number;
+  /** Variables in place of process.env. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Time, for tests. */
+  readonly clock?: Clock;
+  /** Primitives, for environments without node:crypto. */
+  readonly crypto?: Crypto;
+}
+
+export interface UpResult {
+  /** The node's addresses, IPv4 first. */
+  readonly ips: readonly string[];
+  /** Fully qualified name without the trailing dot; '' in a tailnet without names. */
+  readonly dnsName: string;
+  /** The name without the tailnet's suffix. */
+  readonly name: string;
+  /** Suffix of all names of this tailnet. */
+  readonly magicDnsSuffix: string;
+  readonly tailnet: string;
+}
+
+export interface ListenOptions {
+  /** Host order; 0 takes a free one. */
+  readonly port: number;
+  /** One of the node's own addresses; absent, `0.0.0.0` or `::`: all of them. */
+  readonly host?: string;
+  /** Connections that may wait to be taken; default 511. */
+  readonly backlog?: number;
+}
+
+export interface DialOptions {
+  /** A node's name, short or full, or an address of the tailnet. */
+  readonly host: string;
+  readonly port: number;
+  readonly signal?: AbortSignal;
+  /** Keep the writing side open when the peer ends its own. Default false. */
+  readonly allowHalfOpen?: boolean;
+}
+
+export interface ServerEvents {
+  /** A person has to open this URL to let the node in. */
+  login: [url: string];
+  state: [state: NodeState];
+  /** Something that status() shows has changed. */
+  change: [];
+}
+
+/** What whoIs takes for a connection: a Conn, a TLS socket around one, `req.socket`. */
+export interface RemoteEnd {
+  readonly remoteAddress?: string | undefined;
+  readonly localAddress?: string | undefined;
+}
+
+const TAG = /^tag:[A-Za-z][A-Za-z0-9-]*$/;
+const LOGOUT_TIMEOUT = 5_000;
+const UNSPECIFIED = new Set(['', '0.0.0.0', '::', '[::]']);
+
+export class Server extends EventEmitter<ServerEvents> {
+  readonly #options: ServerOptions;
+  readonly #controlUrl: ControlUrl;
+  readonly #hostname: string;
+  readonly #dir: string | undefined;
+  readonly #authKey: AuthKeySource | undefined;
+  readonly #env: Readonly<Record<string, string | undefined>>;
+  readonly #clock: Clock;
+  readonly #crypto: Crypto;
+  readonly #log: Log;
+  readonly #closing = new AbortController();
+  #starting: Promise<void> | undefined;
+  #closed: Promise<void> | undefined;
+  #store: StateStore | undefined;
+  #client: ControlClient | undefined;
+  #engine: Engine | undefined;
+  #link: { stop(): void } | undefined;
+  #login: Login | undefined;
+  #map: NetworkMap | undefined;
+  #state: NodeState = 'NoState';
+  #selfExpired = false;
+  #relayConnected = false;
+  #loginUrl: string | undefined;
+  #problem: TsnetError | undefined;
+  #netInfo: NetInfo | undefined;
+  #lastHostinfo = '';
+
+  /**
+   * Touches neither disk nor network. Throws TypeError or RangeError for an option that can never work, and
+   * ERR_AUTH_KEY_UNSUPPORTED.
+   */
+  constructor(options: ServerOptions = {}) {
+    super();
+    const env = options.env ?? process.env;
+    const program = programName(process.argv[1]);
+    for (const tag of options.tags ?? []) {
+      if (!TAG.test(tag))
+        throw new TypeError(`tag ${JSON.stringify(tag)} is not of the form tag:name`);
+    }
+    if (options.port !== undefined) checkPort(options.port);
+    this.#options = options;
+    this.#env = env;
+    this.#controlUrl = parseControlUrl(controlUrlFrom(options.controlUrl, env));
+    this.#hostname = cleanHostname(options.hostname ?? program, 'cove');
+    this.#dir =
+      options.dir ?? (options.ephemeral === true ? undefined : defaultStateDir(program, env));
+    this.#authKey = authKeySource(options.authKey, env);
+    this.#clock = options.clock ?? systemClock;
+    this.#crypto = options.crypto ?? nodeCrypto();
+    this.#log = publishingLog(this.#hostname, options.log ?? silent);
+  }
+
+  get state(): NodeState {
+    return this.#state;
+  }
+
+  /**
+   * Opens the state and begins to connect, without waiting for a login. Later calls return the first result.
+   * Throws ERR_STATE_LOCKED, ERR_STATE_CORRUPT, ERR_STATE_IO, ERR_CLOSED.
+   */
+  start(): Promise<void> {
+    if (this.#closed !== undefined) return Promise.reject(closedError('the node'));
+    this.#starting ??= this.#start();
+    return this.#starting;
+  }
+
+  async #start(): Promise<void> {
+    const { ephemeral = false } = this.#options;
+    const store =
+      this.#dir === undefined
+        ? new MemoryStore()
+        : await FileStore.open(this.#dir, { clock: this.#clock, signal: this.#closing.signal });
+    this.#store = store;
+    try {
+      const path = this.#dir === undefined ? 'memory' : join(this.#dir, STATE_FILE);
+      const identity = Identity.open(store, this.#crypto, this.#controlUrl.text, path);
+      const discoKey = PrivateKey.generate((n) => this.#crypto.randomBytes(n));
+      this.#client = new ControlClient({
+        url: this.#controlUrl,
+        identity,
+        crypto: this.#crypto,
+        clock: this.#clock,
+        log: this.#log,
+        discoKey: discoPublic(discoKey.publicBytes(this.#crypto.x25519)),
+        authKey: this.#authKey,
+        ephemeral,
+        forceLogin: forceLoginFrom(this.#env),
+        ca: this.#options.ca,
+        hostinfo: () => this.#hostinfo(),
+        endpoints: () => [],
+        callbacks: {
+          loginUrl: (url) => this.#onLoginUrl(url),
+          loggedIn: (login) => this.#onLogin(login),
+          networkMap: (map, selfExpired) => this.#onMap(map, selfExpired),
+          streaming: (up) => this.#log('debug', up ? 'map stream is up' : 'map stream ended'),
+          problem: (error) => this.#onProblem(error),
+        },
+      });
+      this.#client.start();
+      this.#login = identity.login!;
+      this.#engine = this.#openEngine(identity.login!.nodeKey, discoKey);
+      this.#link = monitorLink(this.#clock, (why) => {
+        this.#log('info', `${why}: connecting anew`);
+        this.#client?.networkChanged();
+      });
+      this.#setState();
+    } catch (error) {
+      await this.#client?.close();
+      store.close();
+      throw error;
+    }
+  }
+
+  #openEngine(nodeKey: PrivateKey, discoKey: PrivateKey): Engine {
+    return new Engine({
+      nodeKey,
+      discoKey,
+      crypto: this.#crypto,
+      clock: this.#clock,
+      log: this.#log,
+      dialRelay: (): RelayClient => {
+        throw new Error('not built: relay client');
+      },
+      callbacks: {
+        homeDerp: (region) => {
+          this.#netInfo = { ...this.#netInfo, PreferredDERP: region };
+          this.#hostinfoMayHaveChanged();
+        },
+        derpLatency: (latency) => {
+          this.#netInfo = { ...this.#netInfo, DERPLatency: latency };
+        },
+        derpConnected: (connected) => {
+          this.#relayConnected = connected;
+          this.#setState();
+        },
+      },
+    });
+  }
+
+  /**
+   * Starts the node and resolves once it is Running. Waits for as long as it takes a person to log it in, or a server
+   * to come back; rejects when waiting cannot help: ERR_LOGIN_REFUSED, ERR_AUTH_KEY, ERR_CONTROL_NOT_TAILSCALE,
+   * ERR_CONTROL_TLS, ERR_CONTROL_CLOCK, ERR_STATE_*, ERR_CLOSED. When the signal ends the wait with a timeout, the
+   * error is the problem that held the node up, if there was one, with the signal's reason as its cause.
+   */
+  async up(options: { readonly signal?: AbortSignal } = {}): Promise<UpResult> {
+    options.signal?.throwIfAborted();
+    await this.start();
+    await this.#untilRunning(options.signal, 'up');
+    const map = this.#map!;
+    const ips = nodeAddresses(map.self);
+    if (ips.length === 0) {
+      throw new TsnetError('ERR_NO_ADDRESS', 'the tailnet gave this node no address');
+    }
+    const suffix = magicDnsSuffix(map);
+    return {
+      ips,
+      dnsName: nodeName(map.self),
+      name: computedName(map.self, suffix),
+      magicDnsSuffix: suffix,
+      tailnet: map.domain,
+    };
+  }
+
+  /** `dial` gives up on a node that waits for an administrator, `up` does not. */
+  #untilRunning(signal: AbortSignal | undefined, purpose: 'up' | 'dial'): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (act: () => void): void => {
+        this.off('change', look);
+        signal?.removeEventListener('abort', onAbort);
+        act();
+      };
+      const onAbort = (): void => settle(() => reject(this.#waitEnded(signal!)));
+      const look = (): void => {
+        if (this.#closed !== undefined) settle(() => reject(closedError('the node')));
+        else if (this.#state === 'Running') settle(resolve);
+        else if (this.#problem !== undefined && isPermanent(this.#problem)) {
+          const problem = this.#problem;
+          settle(() => reject(problem));
+        } else if (this.#state === 'NeedsMachineAuth' && purpose === 'dial') {
+          settle(() =>
+            reject(
+              new TsnetError(
+                'ERR_MACHINE_NOT_AUTHORIZED',
+                'this node waits for an administrator of its tailnet to approve it',
+              ),
+            ),
+          );
+        }
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      if (signal?.aborted) onAbort();
+      this.on('change', look);
+      look();
+    });
+  }
+
+  #waitEnded(signal: AbortSignal): unknown {
+    const reason: unknown = signal.reason;
+    if (!(reason instanceof DOMException) || reason.name !== 'TimeoutError') return reason;
+    if (this.#problem !== undefined) {
+      return new TsnetError(this.#problem.code, this.#problem.message, { cause: reason });
+    }
+    if (this.#state === 'NeedsLogin' && this.#loginUrl !== undefined) {
+      return new TsnetError(
+        'ERR_LOGIN_REQUIRED',
+        `nobody logged this node in at ${this.#loginUrl}`,
+        {
+          cause: reason,
+        },
+      );
+    }
+    if (this.#state === 'NeedsMachineAuth') {
+      return new TsnetError(
+        'ERR_MACHINE_NOT_AUTHORIZED',
+        'no administrator of the tailnet approved this node in time',
+        { cause: reason },
+      );
+    }
+    if (this.#map !== undefined && !this.#relayConnected) {
+      return new TsnetError('ERR_NOT_RUNNING', 'no relay of the tailnet could be reached in time', {
+        cause: reason,
+      });
+    }
+    return reason;
+  }
+
+  /**
+   * Accepts TCP connections from the tailnet. Starts the node but waits for nothing, except with `host`, which needs
+   * the node's addresses. Throws EADDRINUSE, EADDRNOTAVAIL, RangeError, TypeError.
+   */
+  async listen(options: ListenOptions): Promise<Listener> {
+    const address = await this.#localEnd(options);
+    return this.#engine!.listenTcp({ port: options.port, address, backlog: options.backlog });
+  }
+
+  /** A UDP socket on the node's own addresses, or on the one given as `host`. Throws as listen() does. */
+  async listenPacket(options: Omit<ListenOptions, 'backlog'>): Promise<PacketConn> {
+    const address = await this.#localEnd(options);
+    return this.#engine!.listenUdp({ port: options.port, address });
+  }
+
+  async #localEnd({
+    port,
+    host = '',
+  }: {
+    port: number;
+    host?: string;
+  }): Promise<string | undefined> {
+    checkPort(port);
+    const wildcard = UNSPECIFIED.has(host);
+    if (!wildcard && isIP(host) === 0) {
+      throw new TypeError(`listen host ${JSON.stringify(host)} must be an IP address or left out`);
+    }
+    await this.start();
+    if (wildcard) return undefined;
+    await this.#untilRunning(this.#closing.signal, 'up');
+    return host;
+  }
+
+  /**
+   * Opens a TCP connection to a node of the tailnet, once this node is running. Rejects with Node's own codes
+   * (ECONNREFUSED, ETIMEDOUT, ENOTFOUND, EHOSTUNREACH), with ERR_MACHINE_NOT_AUTHORIZED, ERR_CLOSED, as up() does,
+   * or with the signal's reason.
+   */
+  async dial(options: DialOptions): Promise<Conn> {
+    const { host, port, signal, allowHalfOpen } = options;
+    checkPort(port);
+    signal?.throwIfAborted();
+    await this.start();
+    await this.#untilRunning(signal, 'dial');
+    const address = this.#addressOf(host);
+    if (address === undefined) {
+      throw new TsnetError(
+        'ENOTFOUND',
+        `getaddrinfo ENOTFOUND ${host}: no such node in this tailnet`,
+        {
+          syscall: 'getaddrinfo',
+          address: host,
+          port,
+        },
+      );
+    }
+    return this.#engine!.dialTcp({ address, port, signal, allowHalfOpen });
+  }
+
+  #addressOf(host: string): string | undefined {
+    const bare = host.replace(/^\[(.*)\]$/, '$1');
+    return isIP(bare) === 0 ? this.#engine!.resolve(bare)[0] : bare;
+  }
+
+  /** Whether a host is of the tailnet; a name without a dot or under the tailnet's suffix always is. */
+  async #reaches(host: string): Promise<boolean> {
+    await this.start();
+    await this.#untilRunning(this.#closing.signal, 'dial');
+    const bare = host.replace(/^\[(.*)\]$/, '$1');
+    if (isIP(bare) !== 0) return this.#engine!.routesTo(bare);
+    const name = bare.toLowerCase().replace(/\.$/, '');
+    if (name === 'localhost') return false;
+    const suffix = magicDnsSuffix(this.#map!).toLowerCase();
+    // Names of the tailnet are never asked of the machine's resolver, even unknown ones.
+    if (!name.includes('.') || (suffix !== '' && name.endsWith(`.${suffix}`))) return true;
+    return this.#engine!.resolve(name).length > 0;
+  }
+
+  /**
+   * Who is at the other end of a connection, or has an address (`100.64.0.1`, `100.64.0.1:80`). The answer comes from
+   * the address WireGuard authenticated, never from anything the caller says. Rejects with ERR_NO_SUCH_PEER when no
+   * node of the tailnet has it as its own: a caller behind a subnet router, a connection that did not come through
+   * this node.
+   */
+  async whoIs(remote: RemoteEnd | string): Promise<WhoIs> {
+    const address = typeof remote === 'string' ? addressPart(remote) : this.#tunnelAddress(remote);
+    const found = address === undefined ? undefined : this.#engine?.whoIsAddr(address);
+    if (found !== undefined) return found;
+    const what = typeof remote === 'string' ? remote : (remote.remoteAddress ?? 'the connection');
+    throw new TsnetError('ERR_NO_SUCH_PEER', `${what} is not a node of this tailnet`);
+  }
+
+  /** A connection speaks for its peer only if it ends at one of this node's own tailnet addresses. */
+  #tunnelAddress(remote: RemoteEnd): string | undefined {
+    const end = innermost(remote);
+    // A kernel socket can have any address, a tailnet one included.
+    if (end instanceof Socket || this.#map === undefined || end.localAddress === undefined) {
+      return undefined;
+    }
+    return nodeAddresses(this.#map.self).includes(end.localAddress) ? end.remoteAddress : undefined;
+  }
+
+  /** The node and its peers as of now, ready for JSON except for IDs beyond 2^53, which are bigint. */
+  status(): Status {
+    const map = this.#map;
+    return {
+      state: this.#state,
+      controlUrl: this.#controlUrl.text,
+      loginUrl: this.#loginUrl,
+      problem: this.#problem?.message,
+      ...(map === undefined
+        ? {
+            ips: [],
+            dnsName: '',
+            magicDnsSuffix: '',
+            tailnet: '',
+            self: undefined,
+            peers: [],
+            health: [],
+          }
+        : describeMap(map, this.#engine?.peerStatus() ?? [])),
+    };
+  }
+
+  /** Packets dropped by reason, packets and bytes by direction, since the start. */
+  counters(): Readonly<Record<string, number>> {
+    return this.#engine?.counters() ?? {};
+  }
+
+  /** An http.Agent for http and https URLs: hosts of the tailnet through the node, others as without it. */
+  agent(options?: AgentOptions): Agent {
+    return new TailnetAgent(this.#dialer(), options);
+  }
+
+  /** For `new undici.Agent({ connect: node.connector() })`. */
+  connector(): UndiciConnector {
+    return undiciConnector(this.#dialer());
+  }
+
+  /** fetch, with hosts of the tailnet reached through the node. */
+  async fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
+    this.#fetchAgent ??= this.agent({ keepAlive: true });
+    return fetchThrough(this.#fetchAgent, input, init);
+  }
+
+  #fetchAgent: Agent | undefined;
+
+  #dialer(): { reaches(host: string): Promise<boolean>; dial(t: DialOptions): Promise<Duplex> } {
+    return { reaches: (host) => this.#reaches(host), dial: (target) => this.dial(target) };
+  }
+
+  /** Ends the login at the server, forgets the node key and closes the node: the next start needs a new login. */
+  async logout(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    await this.start();
+    await this.#client!.logout(options.signal ?? AbortSignal.timeout(LOGOUT_TIMEOUT));
+    await this.close();
+  }
+
+  /** Resets open connections and leaves; an ephemeral node is removed from its tailnet. Idempotent. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    await this.#starting?.catch(() => {});
+    const wasIn = this.#map !== undefined;
+    this.#closing.abort(closedError('the node'));
+    this.#link?.stop();
+    this.#fetchAgent?.destroy();
+    await this.#engine?.close();
+    try {
+      if (this.#options.ephemeral === true && wasIn) {
+        await this.#client?.logout(AbortSignal.timeout(LOGOUT_TIMEOUT));
+      }
+    } catch (error) {
+      this.#log('info', 'the server could not be told that this node leaves', { error });
+    }
+    await this.#client?.close();
+    this.#store?.close();
+    this.#setState();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #hostinfo(): Hostinfo {
+    const addresses = this.#map === undefined ? [] : nodeAddresses(this.#map.self);
+    const hostinfo = buildHostinfo({
+      hostname: this.#hostname,
+      tags: this.#options.tags ?? [],
+      peerApiPort: this.#engine?.peerApiPort ?? 0,
+      families: {
+        v4: addresses.some((address) => isIP(address) === 4),
+        v6: addresses.some((address) => isIP(address) === 6),
+      },
+      netInfo: this.#netInfo,
+    });
+    this.#lastHostinfo = fingerprint(hostinfo);
+    return hostinfo;
+  }
+
+  #hostinfoMayHaveChanged(): void {
+    const last = this.#lastHostinfo;
+    if (fingerprint(this.#hostinfo()) !== last) this.#client?.update();
+  }
+
+  #onLoginUrl(url: string): void {
+    this.#loginUrl = url;
+    this.#log('info', 'to let this node in, open its login page', { url });
+    this.#setState();
+    this.emit('login', url);
+  }
+
+  #onLogin(login: Login): void {
+    const before = this.#login;
+    this.#login = login;
+    this.#loginUrl = undefined;
+    if (before !== undefined && before.nodeKey !== login.nodeKey) {
+      this.#engine?.setNodeKey(login.nodeKey);
+    }
+    this.#setState();
+  }
+
+  #onMap(map: NetworkMap, selfExpired: boolean): void {
+    this.#map = map;
+    this.#selfExpired = selfExpired;
+    this.#engine?.setNetworkMap(map);
+    this.#hostinfoMayHaveChanged();
+    this.#setState();
+  }
+
+  #onProblem(problem: TsnetError | undefined): void {
+    if (this.#problem === problem) return;
+    this.#problem = problem;
+    this.emit('change');
+  }
+
+  #setState(): void {
+    const state = this.#computeState();
+    if (state !== this.#state) {
+      this.#state = state;
+      this.#log('info', `state: ${state}`);
+      this.emit('state', state);
+    }
+    this.emit('change');
+  }
+
+  #computeState(): NodeState {
+    if (this.#closed !== undefined) return 'Stopped';
+    if (this.#starting === undefined) return 'NoState';
+    if (this.#loginUrl !== undefined || this.#selfExpired) return 'NeedsLogin';
+    const map = this.#map;
+    if (map === undefined) return 'Starting';
+    if (map.self.MachineAuthorized !== true) return 'NeedsMachineAuth';
+    // A relay that goes away later does not take the node down with it.
+    if (this.#state === 'Running' || this.#relayConnected) return 'Running';
+    const hasRelays = Object.keys(map.derpMap?.Regions ?? {}).length > 0;
+    return hasRelays ? 'Starting' : 'Running';
+  }
+}
+
+/** Differences in latency alone are not worth an update. */
+function fingerprint(hostinfo: Hostinfo): string {
+  const { NetInfo: netInfo, ...rest } = hostinfo;
+  return JSON.stringify([rest, netInfo?.PreferredDERP]);
+}
+
+/** The connection inside TLS, where there is TLS. */
+function innermost(remote: RemoteEnd): RemoteEnd {
+  let end = remote;
+  for (let depth = 0; depth < 4; depth++) {
+    const inner = (end as { readonly _parent?: RemoteEnd })._parent;
+    if (inner === undefined || inner === null) break;
+    end = inner;
+  }
+  return end;
+}
+
+function checkPort(port: number): void {
+  if (!Number.isInteger(port) || port < 0 || port > 65535) {
+    throw new RangeError(`port ${port} is not between 0 and 65535`);
+  }
+}
