@@ -7,7 +7,7 @@
 import type { StackOptions, TcpHandler, TcpSocket } from '@cove/netstack';
 import type { Crypto } from '@cove/protocol/crypto';
 import { type NodePublic, nodePublic, type PrivateKey } from '@cove/protocol/keys';
-import { parseAddr, parsePrefix } from '@cove/protocol/netaddr';
+import { formatAddr, parseAddr, parsePrefix } from '@cove/protocol/netaddr';
 import type { Clock, Timer } from './clock.ts';
 import { Conn, type ConnEnvironment, type ConnectTarget } from './conn.ts';
 import { DataPath } from './datapath.ts';
@@ -19,11 +19,13 @@ import { type Log, silent } from './log.ts';
 import { LoopHold } from './loophold.ts';
 import { resolveName, reverseName } from './magicdns.ts';
 import type { RelayDial } from './magicsock/derp.ts';
+import { HomeKeeper } from './magicsock/homekeeper.ts';
 import { Magicsock } from './magicsock/magicsock.ts';
+import { relayDialer } from './magicsock/relaydial.ts';
 import { type NetworkMap, nodeAddresses } from './netmap.ts';
 import { NodeTable, type Peer } from './nodetable.ts';
 import { PacketConn } from './packetconn.ts';
-import { peerApiPort } from './peerapi.ts';
+import { PeerApi, peerApiPort } from './peerapi.ts';
 import { type WhoIs, whoIsAddress } from './whois.ts';
 
 /** What the engine tells its owner. All are called outside the packet path; none may throw. */
@@ -44,7 +46,10 @@ export interface EngineOptions {
   /** Absent: silent. */
   readonly log?: Log | undefined;
   readonly callbacks: EngineCallbacks;
-  readonly dialRelay: RelayDial;
+  /** PEM certificates of authorities to trust for relays, besides the system's. */
+  readonly relayCa?: string | readonly string[] | undefined;
+  /** Connections to relays, for simulations; absent: real ones. */
+  readonly dialRelay?: RelayDial | undefined;
   /** Use peers as subnet routers too. Default false. */
   readonly acceptRoutes?: boolean | undefined;
   /** Settings of the TCP stack. */
@@ -94,12 +99,14 @@ const DEFAULT_BACKLOG = 511;
 const FORGET_SCAN = 60_000;
 
 export class Engine {
+  /** Where further paths are added, as file transfer does. */
+  readonly peerApi: PeerApi;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #callbacks: EngineCallbacks;
   readonly #nodes: NodeTable;
   readonly #path: DataPath;
   readonly #magicsock: Magicsock;
+  readonly #home: HomeKeeper;
   readonly #env: ConnEnvironment;
   readonly #listeners: Set<Listener> = new Set();
   readonly #packetConns: Set<PacketConn> = new Set();
@@ -114,13 +121,13 @@ export class Engine {
   #timer: Timer | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #forgetTimer: Timer | undefined;
+  #peerApiListener: Listener | undefined;
   #closed = false;
 
   constructor(options: EngineOptions) {
     const { clock, crypto, nodeKey } = options;
     this.#clock = clock;
     this.#log = options.log ?? silent;
-    this.#callbacks = options.callbacks;
     this.#nodes = new NodeTable(options.acceptRoutes ?? false);
     this.#magicsock = new Magicsock({
       nodeKey,
@@ -128,13 +135,16 @@ export class Engine {
       crypto,
       clock,
       log: this.#log,
-      dialRelay: options.dialRelay,
+      dialRelay: options.dialRelay ?? relayDialer({ nodeKey, crypto, clock, ca: options.relayCa }),
       sink: {
         receive: (buf, offset, length, from) => {
           this.#path.receive(buf, offset, length, from, this.#now());
           this.#wake();
         },
-        relayConnected: (connected) => this.#callbacks.derpConnected(connected),
+        relayConnected: (connected) => {
+          if (!connected) this.#home.recheck();
+          options.callbacks.derpConnected(connected);
+        },
         congested: (on) => this.#path.stack.setOutputPaused(on),
       },
     });
@@ -153,11 +163,23 @@ export class Engine {
           this.#refused(localPort, remoteAddress, remotePort),
       },
     });
+    this.#home = new HomeKeeper({
+      clock,
+      log: this.#log,
+      randomBytes: crypto.randomBytes,
+      relays: this.#magicsock.relays,
+      onHome: (region) => options.callbacks.homeDerp(region),
+      onLatency: (latency) => options.callbacks.derpLatency?.(latency),
+    });
     this.#env = {
       clock,
       hold: new LoopHold(clock),
       connect: (target, handler) => this.#connect(target, handler),
     };
+    this.peerApi = new PeerApi({
+      whoIs: (address) => this.whoIsAddr(address),
+      isOwnAddress: (address) => this.#isOwnAddress(address),
+    });
     this.#scheduleForget();
   }
 
@@ -172,7 +194,7 @@ export class Engine {
     if (newSelf) {
       const addresses = nodeAddresses(map.self);
       this.#path.stack.setAddresses(addresses);
-      this.#path.peerApiPort = addresses[0] === undefined ? 0 : peerApiPort(addresses[0]);
+      this.#listenPeerApi(addresses[0] === undefined ? 0 : peerApiPort(addresses[0]));
     }
     const newRules = before?.filterRules !== map.filterRules;
     if (newRules) {
@@ -183,7 +205,7 @@ export class Engine {
       this.#installFilter(map);
     if (before?.derpMap !== map.derpMap) {
       this.#magicsock.setDerpMap(map.derpMap);
-      this.#chooseHome();
+      this.#home.setMap(map.derpMap);
     }
     this.#wake();
   }
@@ -266,8 +288,7 @@ export class Engine {
   routesTo(address: string): boolean {
     const bytes = parseAddr(address);
     if (!bytes) return false;
-    const own = this.#nodes.map && nodeAddresses(this.#nodes.map.self).includes(address);
-    return own === true || this.#path.peerFor(bytes) !== undefined;
+    return this.#isOwnAddress(formatAddr(bytes)) || this.#path.peerFor(bytes) !== undefined;
   }
 
   /** Who has this source address (text; `::ffff:` forms are unmapped). Undefined: no node has it as its own. */
@@ -336,7 +357,9 @@ export class Engine {
     this.#closed = true;
     this.#timer?.cancel();
     this.#forgetTimer?.cancel();
+    this.peerApi.close();
     this.#path.close();
+    this.#home.close();
     this.#magicsock.close();
   }
 
@@ -442,6 +465,22 @@ export class Engine {
     }
   }
 
+  #listenPeerApi(port: number): void {
+    if (port === this.#path.peerApiPort) return;
+    this.#peerApiListener?.close();
+    this.#peerApiListener = undefined;
+    this.#path.peerApiPort = port;
+    if (port === 0) return;
+    try {
+      this.#peerApiListener = this.listenTcp({ port });
+      this.peerApi.attach(this.#peerApiListener);
+    } catch (error) {
+      // The application was there first.
+      this.#log('warn', 'no peerapi', { port, error: (error as Error).message });
+      this.#path.peerApiPort = 0;
+    }
+  }
+
   #installFilter(map: NetworkMap): void {
     const local = new IpSet(ownRanges(map));
     const unsigned: AddressRange[] = [];
@@ -453,23 +492,16 @@ export class Engine {
     this.#path.setFilter(this.#shieldsUp || unsafe ? NO_RULES : this.#rules, local);
   }
 
-  #chooseHome(): void {
-    for (const [id, region] of this.#magicsock.relays.regions) {
-      if (region.NoMeasureNoHome || !region.Nodes.some((node) => !node.STUNOnly)) continue;
-      if (this.#magicsock.relays.home === id) return;
-      this.#magicsock.relays.setHome(id);
-      this.#callbacks.homeDerp(id);
-      return;
-    }
-    this.#magicsock.relays.setHome(0);
-    this.#callbacks.homeDerp(0);
-  }
-
   #scheduleForget(): void {
     this.#forgetTimer = this.#clock.schedule(FORGET_SCAN, () => {
       this.#path.forgetIdle(this.#clock.now());
       this.#scheduleForget();
     });
+  }
+
+  #isOwnAddress(address: string): boolean {
+    const map = this.#nodes.map;
+    return map !== undefined && nodeAddresses(map.self).includes(address);
   }
 
   #checkOpen(): void {

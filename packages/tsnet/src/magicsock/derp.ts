@@ -1,7 +1,7 @@
 // The node's relay connections: the home region always, other regions while something is sent there.
 //
 // A region is dialled by whoever needs it; packets wait meanwhile in a short queue. Connections other than home close
-// after a minute without a write. Broken ones are dialled again, with growing pauses until a frame arrives.
+// after a minute without a write. Broken ones are dialled again, with growing pauses until one lasts.
 import { isDeepStrictEqual } from 'node:util';
 import type { DERPMap, DERPRegion } from '@cove/protocol/tailcfg';
 import type { Clock, Timer } from '../clock.ts';
@@ -13,7 +13,11 @@ export interface RelayClient {
   send(key: Uint8Array, buf: Uint8Array, offset: number, length: number): void;
   /** Bytes accepted by send and not yet taken by the operating system. */
   readonly queuedBytes: number;
+  /** When something last came; engine clock. */
+  readonly lastReceivedAt: number;
   notePreferred(home: boolean): void;
+  /** Milliseconds of a round trip to the relay. */
+  ping(signal: AbortSignal): Promise<number>;
   /** No events follow. */
   close(): void;
 }
@@ -22,8 +26,6 @@ export interface RelayClient {
 export interface RelayEvents {
   /** The relay accepted us. */
   connected(): void;
-  /** Any frame: the relay is alive. */
-  frame(): void;
   packet(source: Uint8Array, packet: Uint8Array): void;
   peerGone(key: Uint8Array): void;
   /** A problem for people to see; '' when it is over. */
@@ -62,10 +64,10 @@ const IDLE_LIMIT = 60_000;
 const IDLE_SCAN = 15_000;
 const BACKOFF_STEP = 10;
 const BACKOFF_LIMIT = 5_000;
-/** A socket with more than this queued stops TCP from making new segments. */
-const CONGESTED_BYTES = 256 << 10;
-/** Beyond this, packets are dropped: only traffic that heeds no congestion gets here. */
-const DROP_BYTES = 4 << 20;
+/** A connection that stood this long ends the row of failures. */
+const LASTED = 10_000;
+/** A socket with more than this queued stops TCP from making new segments; the client itself holds 128 KiB. */
+const CONGESTED_BYTES = 64 << 10;
 
 interface Waiting {
   readonly key: Uint8Array;
@@ -77,6 +79,7 @@ interface Relay {
   readonly region: DERPRegion;
   client: RelayClient | undefined;
   isConnected: boolean;
+  connectedAt: number;
   lastWrite: number;
   waiting: Waiting[];
   retry: Timer | undefined;
@@ -87,8 +90,9 @@ export class Relays {
   readonly #options: RelaysOptions;
   readonly #regions: Map<number, DERPRegion> = new Map();
   readonly #relays: Map<number, Relay> = new Map();
-  /** Failures since the last frame, by region. */
+  /** Failures in a row, by region. */
   readonly #failures: Map<number, number> = new Map();
+  /** Of connections that are over, by region. */
   readonly #lastFrame: Map<number, number> = new Map();
   readonly #health: Map<number, string> = new Map();
   #home = 0;
@@ -126,7 +130,31 @@ export class Relays {
 
   /** When the last frame came from the region; undefined: never. */
   lastFrame(region: number): number | undefined {
-    return this.#lastFrame.get(region);
+    const relay = this.#relays.get(region);
+    return relay?.isConnected ? relay.client!.lastReceivedAt : this.#lastFrame.get(region);
+  }
+
+  /** Milliseconds of a round trip to a relay of the region, over a connection of its own if there is none. */
+  async latency(region: DERPRegion, signal: AbortSignal): Promise<number> {
+    const relay = this.#relays.get(region.RegionID);
+    if (relay?.isConnected) return relay.client!.ping(signal);
+    let probe: RelayClient | undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+        probe = this.#options.dial(region, {
+          connected: resolve,
+          packet: () => {},
+          peerGone: () => {},
+          health: () => {},
+          drained: () => {},
+          closed: (error) => reject(error ?? new Error('the relay closed the connection')),
+        });
+      });
+      return await probe!.ping(signal);
+    } finally {
+      probe?.close();
+    }
   }
 
   setMap(map: DERPMap | undefined): void {
@@ -162,13 +190,9 @@ export class Relays {
     relay.lastWrite = this.#options.clock.now();
     const client = relay.client;
     if (client && relay.isConnected) {
-      const queued = client.queuedBytes;
-      if (queued > DROP_BYTES) {
-        this.dropped++;
-        return false;
-      }
       client.send(key, buf, offset, length);
-      if (queued > CONGESTED_BYTES && !relay.isCongested) this.#setCongested(relay, true);
+      if (!relay.isCongested && client.queuedBytes > CONGESTED_BYTES)
+        this.#setCongested(relay, true);
       return true;
     }
     if (relay.waiting.length >= QUEUE_LENGTH) {
@@ -197,6 +221,7 @@ export class Relays {
       region,
       client: undefined,
       isConnected: false,
+      connectedAt: 0,
       lastWrite: this.#options.clock.now(),
       waiting: [],
       retry: undefined,
@@ -228,15 +253,12 @@ export class Relays {
     const events: RelayEvents = {
       connected: () => {
         relay.isConnected = true;
+        relay.connectedAt = clock.now();
         log('debug', 'relay connected', { region: id });
         relay.client!.notePreferred(id === this.#home);
         for (const { key, packet } of relay.waiting.splice(0))
           relay.client!.send(key, packet, 0, packet.length);
         sink.connected(id, id === this.#home);
-      },
-      frame: () => {
-        this.#lastFrame.set(id, clock.now());
-        this.#failures.delete(id);
       },
       packet: (source, packet) => sink.packet(id, source, packet),
       peerGone: (key) => sink.peerGone(id, key),
@@ -247,6 +269,10 @@ export class Relays {
       drained: () => this.#setCongested(relay, false),
       closed: (error) => {
         log('debug', 'relay connection ended', { region: id, error: error?.message });
+        if (relay.isConnected) {
+          this.#lastFrame.set(id, relay.client!.lastReceivedAt);
+          if (clock.now() - relay.connectedAt >= LASTED) this.#failures.delete(id);
+        }
         relay.client = undefined;
         this.#failures.set(id, (this.#failures.get(id) ?? 0) + 1);
         const { waiting } = relay;
