@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { afterEach, beforeEach, test } from 'node:test';
+import { adminSocketPath, callAdmin, refuseIfRunning, serveAdmin } from './adminsocket.ts';
+import { CliError, errorCode } from './errors.ts';
+
+let dir: string;
+let admin: AsyncDisposable;
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'cove-admin-'));
+  admin = await serveAdmin(dir, () => ({
+    'GET /sum': ({ query }) => ({ sum: Number(query.get('a')) + Number(query.get('b')) }),
+    'POST /echo': ({ json }) => json(),
+    'POST /count': async ({ stream, progress }) => {
+      let bytes = 0;
+      for await (const chunk of stream) {
+        bytes += (chunk as Buffer).length;
+        progress({ bytes });
+      }
+      return { bytes };
+    },
+    'GET /fails': () => {
+      throw new CliError('ERR_INPUT_FILE', 'that did not work');
+    },
+  }));
+});
+afterEach(async () => {
+  await admin[Symbol.asyncDispose]();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+test('a call reaches its handler with parameters and body, and brings back the result', async () => {
+  assert.deepEqual(await callAdmin(dir, 'GET /sum?a=2&b=3'), { sum: 5 });
+  assert.deepEqual(await callAdmin(dir, 'POST /echo', { body: { x: ['é'] } }), { x: ['é'] });
+});
+
+test('a stream goes in while progress comes out', async () => {
+  const seen: unknown[] = [];
+  const stream = Readable.from([Buffer.alloc(70_000), Buffer.alloc(30_000)]);
+  const result = await callAdmin(dir, 'POST /count', {
+    stream,
+    onProgress: (value) => seen.push(value),
+  });
+  assert.deepEqual(result, { bytes: 100_000 });
+  assert.deepEqual(seen.at(-1), { bytes: 100_000 });
+});
+
+test('a refusal carries its sentence; an unknown call is refused too', async () => {
+  await assert.rejects(callAdmin(dir, 'GET /fails'), {
+    code: 'ERR_REFUSED',
+    message: 'that did not work',
+  });
+  await assert.rejects(callAdmin(dir, 'GET /nothing'), { code: 'ERR_REFUSED' });
+});
+
+test('a body over 1 MiB is refused, and the next call works', async () => {
+  const body = { text: 'x'.repeat(1 << 20) };
+  await assert.rejects(callAdmin(dir, 'POST /echo', { body }), /over 1 MiB/);
+  assert.deepEqual(await callAdmin(dir, 'GET /sum?a=1&b=1'), { sum: 2 });
+});
+
+test('the socket is for its owner alone', () => {
+  assert.equal(statSync(adminSocketPath(dir)).mode & 0o777, 0o600);
+});
+
+test('while one process answers, another is refused the directory', async () => {
+  await assert.rejects(
+    serveAdmin(dir, () => ({})),
+    { code: 'ERR_DIRECTORY_IN_USE' },
+  );
+  await assert.rejects(refuseIfRunning(dir), new RegExp(`process ${process.pid}`));
+});
+
+test('a socket left behind by a killed process is replaced', async () => {
+  await admin[Symbol.asyncDispose]();
+  writeFileSync(adminSocketPath(dir), '');
+  admin = await serveAdmin(dir, () => ({ 'GET /sum': () => 1 }));
+  assert.equal(await callAdmin(dir, 'GET /sum'), 1);
+});
+
+test('nothing running: the error says how to start it', async () => {
+  const empty = join(dir, 'empty');
+  await assert.rejects(
+    callAdmin(empty, 'GET /status'),
+    (error) => errorCode(error) === 'ERR_NOT_RUNNING',
+  );
+});
+
+test('a directory too deep for a socket path still gets one', () => {
+  const deep = join(dir, 'x'.repeat(200));
+  assert.ok(Buffer.byteLength(adminSocketPath(deep)) <= 103);
+  assert.notEqual(adminSocketPath(deep), adminSocketPath(`${deep}y`));
+});
+
+test('a request that is cut off does not end the process', async () => {
+  const req = request({
+    socketPath: adminSocketPath(dir),
+    method: 'POST',
+    path: '/echo',
+    headers: { 'content-length': 100 },
+  });
+  req.on('error', () => {});
+  req.write('{"half');
+  await new Promise((done) => setTimeout(done, 20));
+  req.destroy();
+  assert.deepEqual(await callAdmin(dir, 'GET /sum?a=1&b=2'), { sum: 3 });
+});
