@@ -133,7 +133,10 @@ async function importSnapshot(file: string, options: ImportOptions): Promise<voi
     output.progress(`${lines} links read${share}`);
   };
   const report = await importInto(options, input, onProgress);
-  output.progress('', false);
+  output.progress(
+    `${report.lines} lines read, ${report.added} links ${options.dryRun ? 'would be added' : 'added'}`,
+    true,
+  );
   print(report, options.json, () => describeImport(report, options.dryRun === true));
   if (report.invalid.length > 0) {
     for (const { line, reason } of report.invalid.slice(0, 20))
