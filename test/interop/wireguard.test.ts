@@ -34,13 +34,21 @@ function keys(): Keys {
   return { private: secret, public: wg(secret, 'pubkey') };
 }
 
+/** The daemon; disposing ends it in order, so that it takes its control socket with it. */
+interface Stock extends AsyncDisposable {
+  readonly interface: string;
+}
+
+let daemons = 0;
+
 /** wireguard-go with one peer, up. */
 async function startStock(
   host: Host,
   own: Keys,
   peer: { readonly publicKey: string; readonly presharedKey?: string; readonly endpoint?: string },
-): Promise<string> {
-  const name = `wg${process.pid}`;
+): Promise<Stock> {
+  // The control sockets of all namespaces lie in one folder: no two daemons may have one name.
+  const name = `wg${process.pid}n${++daemons}`;
   const daemon = host.start('wireguard-go', ['-f', name], { env: { LOG_LEVEL: 'error' } });
   const keyFile = join(host.dir, 'key');
   const pskFile = join(host.dir, 'psk');
@@ -59,7 +67,7 @@ async function startStock(
   ]);
   await host.run('ip', ['addr', 'add', `${STOCK_INNER}/24`, 'dev', name]);
   await host.run('ip', ['link', 'set', name, 'mtu', '1280', 'up']);
-  return name;
+  return { interface: name, [Symbol.asyncDispose]: () => daemon.kill() };
 }
 
 async function startOurs(host: Host, config: NodeConfig): Promise<Started> {
@@ -90,13 +98,13 @@ for (const crypto of ['noble', 'node'] as const) {
       size: 0,
     });
     const endpoint = `${ours.address}:${PORT}`;
-    const name = await startStock(theirs, stock, { publicKey: own.public, endpoint });
+    await using daemon = await startStock(theirs, stock, { publicKey: own.public, endpoint });
     const ping = await theirs.run('ping', ['-c', '20', '-i', '0.05', '-W', '2', OUR_INNER]);
     assert.match(ping.stdout, / 0% packet loss/);
     const large = await theirs.run('ping', ['-c', '5', '-i', '0.05', '-s', '1252', OUR_INNER]);
     assert.match(large.stdout, / 0% packet loss/);
     assert.equal(node.stdout.match(/complete/g)?.length, 1);
-    const shown = await theirs.run('wg', ['show', name, 'latest-handshakes']);
+    const shown = await theirs.run('wg', ['show', daemon.interface, 'latest-handshakes']);
     assert.ok(Number(shown.stdout.split('\t')[1]) > 1_600_000_000, shown.stdout);
   });
 
@@ -107,7 +115,10 @@ for (const crypto of ['noble', 'node'] as const) {
     const [theirs, ours] = [lab.addHost('stock'), lab.addHost('ours')];
     const [stock, own] = [keys(), keys()];
     const presharedKey = wg(undefined, 'genpsk');
-    await startStock(theirs, stock, { publicKey: own.public, presharedKey });
+    await using _daemon = await startStock(theirs, stock, {
+      publicKey: own.public,
+      presharedKey,
+    });
     const node = await startOurs(ours, {
       crypto,
       privateKey: own.private,
@@ -147,7 +158,7 @@ test('one side restarts: the other finds the way back by itself', { skip }, asyn
     size: 0,
   };
   const first = await startOurs(ours, config);
-  await startStock(theirs, stock, {
+  await using _daemon = await startStock(theirs, stock, {
     publicKey: own.public,
     endpoint: `${ours.address}:${PORT}`,
   });

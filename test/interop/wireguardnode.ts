@@ -65,9 +65,12 @@ class Node {
         return { seconds: Math.floor(now / 1000), nanos: (now % 1000) * 1e6 };
       },
       sink: {
-        transmit: (_peer, buf, offset, length) => this.#write(buf.slice(offset, offset + length)),
-        reply: (buf, offset, length) => this.#write(buf.slice(offset, offset + length)),
-        deliver: (_peer, buf, offset, length) => this.#packet(buf.slice(offset, offset + length)),
+        transmit: (_peer, buf, offset, length) =>
+          this.#write(new Uint8Array(buf.subarray(offset, offset + length))),
+        reply: (buf, offset, length) =>
+          this.#write(new Uint8Array(buf.subarray(offset, offset + length))),
+        deliver: (_peer, buf, offset, length) =>
+          this.#packet(new Uint8Array(buf.subarray(offset, offset + length))),
         roamed: (_peer, from) => {
           const [host, port] = from.split(' ');
           this.#endpoint = { host: host!, port: Number(port) };

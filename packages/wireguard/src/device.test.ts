@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CookieHolder } from './cookie.ts';
 import { Count } from './counters.ts';
-import { A_ADDRESS, B_ADDRESS, ipv4, Pair, prefix, slotOf } from './testing/pair.ts';
+import { createInitiation } from './handshake.ts';
+import {
+  A_ADDRESS,
+  B_ADDRESS,
+  End,
+  ipv4,
+  Pair,
+  prefix,
+  slotOf,
+  strongBytes,
+  testCrypto,
+} from './testing/pair.ts';
 
 test('the first packet waits for the handshake, then arrives; the initiator speaks first (6.2)', () => {
   const pair = new Pair();
@@ -184,41 +196,72 @@ test('a peer that authenticates from elsewhere is reported once per change of pa
   assert.equal(pair.b.events.length, 3);
 });
 
-test('a peer unknown so far is looked up when its initiation proves its key, and forgotten when idle', () => {
+test('what a caller hands in is copied, also out of a Buffer, whose slice copies nothing', () => {
   const pair = new Pair();
-  const config = { publicKey: pair.a.device.publicKey, allowedIPs: [], context: 'found' };
-  const asked: number[] = [];
+  const { device } = pair.a;
+  const publicKey = Buffer.alloc(32, 9);
+  const addr = Buffer.of(1, 2, 3, 4);
+  const peer = device.addPeer({ publicKey, allowedIPs: [{ addr, bits: 32 }], context: 'x' }, 0);
+  publicKey.fill(8);
+  addr.fill(7);
+  assert.deepEqual(peer.publicKey, new Uint8Array(32).fill(9));
+  device.removePeer(peer);
+  assert.equal(device.route(Uint8Array.of(1, 2, 3, 4)), undefined);
+});
+
+test('an initiation from a key that is no peer is refused where nobody looks it up', () => {
+  const pair = new Pair();
   pair.b.device.removePeer(pair.toA);
   pair.sendAB();
   pair.settle();
   assert.equal(pair.b.count(Count.UNKNOWN_PEER), 1);
-  const lookup = (key: Uint8Array) => {
-    asked.push(key.length);
-    return config;
-  };
-  pair.restartB();
-  pair.b.device.close();
-  const end = new (pair.b.constructor as typeof import('./testing/pair.ts').End)({
+  assert.equal(pair.trace, 'a1');
+});
+
+test('a peer unknown so far is looked up when its initiation decrypts, and forgotten when idle', () => {
+  const pair = new Pair();
+  const { publicKey } = pair.a.device;
+  const asked: Uint8Array[] = [];
+  const end = new End({
     privateKey: pair.b.privateKey,
-    lookupPeer: lookup,
+    lookupPeer: (key) => {
+      asked.push(key);
+      return { publicKey, allowedIPs: [], context: 'found' };
+    },
   });
   pair.b = end;
-  pair.now = 6000;
-  pair.a.device.tick(pair.now);
+  pair.sendAB();
   const datagram = pair.wire.shift()!;
-  const forged = { ...datagram, bytes: datagram.bytes.slice() };
-  forged.bytes[90]! ^= 1;
-  assert.equal(pair.arrive(forged), Count.BAD_MAC1);
-  assert.deepEqual(asked, []);
   assert.equal(pair.arrive(datagram), Count.HANDSHAKE);
-  assert.deepEqual(asked, [32]);
-  const peer = end.device.peerByKey(config.publicKey)!;
+  assert.deepEqual(asked, [publicKey]);
+  const peer = end.device.peerByKey(publicKey)!;
   assert.ok(peer.onDemand);
-  assert.equal(end.device.nextTick, 6000 + 540_000);
-  end.device.tick(6000 + 540_000);
+  assert.equal(end.device.nextTick, 540_000);
+  end.device.tick(540_000);
   assert.deepEqual(end.events, ['roamed found a', 'forgotten found']);
   assert.equal(peer.live, false);
   assert.equal(end.device.nextTick, undefined);
+});
+
+test('a name borrowed without its key makes no peer: the timestamp has to open first', () => {
+  const pair = new Pair();
+  const { publicKey } = pair.a.device;
+  const victim = new End({
+    privateKey: pair.b.privateKey,
+    lookupPeer: () => ({ publicKey, allowedIPs: [], context: 'found' }),
+  });
+  const liar = { crypto: testCrypto, privateKey: strongBytes(32), publicKey };
+  const { message } = createInitiation(liar, {
+    remotePublic: victim.device.publicKey,
+    staticShared: strongBytes(32),
+    ephemeralPrivate: strongBytes(32),
+    sender: 1,
+    timestamp: new Uint8Array(12),
+  })!;
+  new CookieHolder(testCrypto, victim.device.publicKey).addMacs(message, 0);
+  assert.equal(victim.device.receive(message, 0, 148, 0, 'liar'), Count.BAD_HANDSHAKE);
+  assert.equal([...victim.device.peers()].length, 0);
+  assert.deepEqual(victim.sent, []);
 });
 
 test('a closed device is inert', () => {

@@ -173,7 +173,7 @@ export class Device<Context = unknown, From = unknown> {
   }
 
   #setRoutes(peer: PeerState<Context>, prefixes: readonly Prefix[]): void {
-    peer.allowedIPs = prefixes.map(({ addr, bits }) => ({ addr: addr.slice(), bits }));
+    peer.allowedIPs = prefixes.map(({ addr, bits }) => ({ addr: new Uint8Array(addr), bits }));
     for (const prefix of peer.allowedIPs) this.#routes.set(prefix, peer);
   }
 

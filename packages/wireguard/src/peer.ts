@@ -62,10 +62,11 @@ export class PeerState<Context = unknown> implements Peer<Context>, Scheduled {
     options: { readonly onDemand: boolean; readonly now: number },
   ) {
     this.#home = home;
-    this.publicKey = config.publicKey.slice();
+    this.publicKey = new Uint8Array(config.publicKey);
     this.context = config.context;
     this.onDemand = options.onDemand;
-    this.presharedKey = config.presharedKey?.slice() ?? NO_PRESHARED_KEY;
+    this.presharedKey =
+      config.presharedKey === undefined ? NO_PRESHARED_KEY : new Uint8Array(config.presharedKey);
     this.keypairs = new Keypairs((keypair) => {
       home.indices.removeKeypair(keypair);
       keypair.wipe();
