@@ -1,2 +1,3 @@
 // Fast tiers of the primitives for the edges.
-export { nodeAead, nodeBlake2s, nodeCrypto, nodeX25519 } from './nodecrypto.ts';
+export { type NodeCrypto, nodeAead, nodeBlake2s, nodeCrypto, nodeX25519 } from './nodecrypto.ts';
+export { type SlabAllocator, type WasmPacketCipher, wasmPacketCipher } from './wasmcipher.ts';

@@ -23,6 +23,7 @@ import {
   weakKeyError,
   type X25519,
 } from '@cove/protocol/crypto';
+import { type SlabAllocator, wasmPacketCipher } from './wasmcipher.ts';
 
 /** Public keys kept imported: more than the peers of a busy node, bounded against a flood of strangers. */
 const CACHED_KEYS = 4096;
@@ -144,14 +145,20 @@ export const nodeBlake2s: Blake2s = {
   keyed: nobleBlake2s.keyed,
 };
 
-/** The fastest of what this machine has. Every call makes a value with its own caches and scratch. */
-export function nodeCrypto(): Crypto {
+/** The primitives of this machine, and packet memory its cipher works in without copying. */
+export interface NodeCrypto extends Crypto, SlabAllocator {}
+
+/** The fastest of what this machine has; name tells the tier of the packet cipher. */
+export function nodeCrypto(): NodeCrypto {
+  const wasm = wasmPacketCipher();
   return {
-    name: 'noble',
+    name: wasm === undefined ? 'noble' : 'wasm-simd',
     x25519: nodeX25519(),
     aead: nodeAead,
-    packet: noblePacketCipher(),
+    packet: wasm ?? noblePacketCipher(),
     blake2s: nodeBlake2s,
     randomBytes: (n) => plain(randomBytes(n)),
+    allocSlab: (bytes) => (wasm === undefined ? new Uint8Array(bytes) : wasm.allocSlab(bytes)),
+    freeSlab: (slab) => (wasm === undefined ? slab.fill(0) : wasm.freeSlab(slab)),
   };
 }
