@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { nodeCrypto } from '@cove/crypto';
 import { fromHex, toHex } from '@cove/protocol/bytes';
 import { type Crypto, nobleCrypto } from '@cove/protocol/crypto';
 import { hkdf3 } from '@cove/protocol/noise';
@@ -59,109 +60,113 @@ function transcript(crypto: Crypto, psk: Uint8Array = NO_PSK) {
   return { initiator, responder, first, opened, stamp, afterFirst, second };
 }
 
-const crypto = nobleCrypto((n) => new Uint8Array(n));
+const noble = nobleCrypto((n) => new Uint8Array(n));
 
-test('KDF3 of the initial chaining key and bytes 00 to 1f gives the known three values', () => {
-  const ck = crypto.blake2s.hash(new TextEncoder().encode('Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s'));
-  assert.equal(toHex(ck), '60e26daef327efc02ec335e2a025d2d016eb4206f87277f52d38d1988b78cd36');
-  const input = Uint8Array.from({ length: 32 }, (_, i) => i);
-  assert.deepEqual(hkdf3(crypto.blake2s, ck, input).map(toHex), [
-    '6ff66e10ab4a55ac8144a867fcd9f8ee64d4bd6239223338cb3437cf085ab031',
-    '203b22d63d63e35cebb9e40210cf8c1d7f90879428a4c766cda9ef34bb299398',
-    '35a7b2fc3e4f59db341dbe588e3b75897980c463d5bbb855f8ed8134ff40133a',
-  ]);
-});
-
-test('the initiation of known keys has the known bytes, CK and H', () => {
-  const { initiator, responder, first, opened, stamp, afterFirst } = transcript(crypto);
-  assert.equal(
-    toHex(initiator.publicKey),
-    'a4e09292b651c278b9772c569f5fa9bb13d906b46ab68c9df9dc2b4409f8a209',
-  );
-  new CookieHolder(crypto, responder.publicKey).addMacs(first.message, 0);
-  assert.equal(toHex(first.message), MSG1);
-  assert.equal(toHex(opened.remotePublic), toHex(initiator.publicKey));
-  assert.equal(toHex(stamp), '400000006553f10a1d000000');
-  assert.deepEqual(afterFirst, {
-    ck: '4696b0ed00cff9c62cf447eb5f9c899d508e66b889a8cef23c4ae5c60f902b5e',
-    h: 'ad959175b436957808f37756e466939554eb703316a6ce612509d0d6ac4e1e64',
+for (const crypto of [noble, { ...nodeCrypto(), name: 'node:crypto' }]) {
+  test(`KDF3 of the initial chaining key and bytes 00 to 1f gives the known three values (${crypto.name})`, () => {
+    const ck = crypto.blake2s.hash(
+      new TextEncoder().encode('Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s'),
+    );
+    assert.equal(toHex(ck), '60e26daef327efc02ec335e2a025d2d016eb4206f87277f52d38d1988b78cd36');
+    const input = Uint8Array.from({ length: 32 }, (_, i) => i);
+    assert.deepEqual(hkdf3(crypto.blake2s, ck, input).map(toHex), [
+      '6ff66e10ab4a55ac8144a867fcd9f8ee64d4bd6239223338cb3437cf085ab031',
+      '203b22d63d63e35cebb9e40210cf8c1d7f90879428a4c766cda9ef34bb299398',
+      '35a7b2fc3e4f59db341dbe588e3b75897980c463d5bbb855f8ed8134ff40133a',
+    ]);
   });
-});
 
-test('the response of known keys has the known bytes, and both sides derive the known transport keys', () => {
-  const { initiator, first, second } = transcript(crypto);
-  new CookieHolder(crypto, initiator.publicKey).addMacs(second.message, 0);
-  assert.equal(toHex(second.message), MSG2);
-  const t1 = 'b30c71d520eb54edcf0ad32b6c2e5bdff747e6e2bf8a126ae52eb1c7140b4398';
-  const t2 = 'bc8d9cb5d3c1654d26eef4fab1426ff05fff238c2ddac280941197772e21c21c';
-  const keys = consumeResponse(initiator, first.pending, NO_PSK, parseResponse(second.message))!;
-  assert.deepEqual([toHex(keys.send), toHex(keys.receive)], [t1, t2]);
-  assert.deepEqual([toHex(second.keys.receive), toHex(second.keys.send)], [t1, t2]);
-});
-
-test('transport data under the known keys has the known bytes (5.4.6)', () => {
-  const { initiator, first, second } = transcript(crypto);
-  const keys = consumeResponse(initiator, first.pending, NO_PSK, parseResponse(second.message))!;
-  const common = { createdAt: 0 };
-  const i = new Keypair(undefined, {
-    ...common,
-    keys,
-    localIndex: SENDER_I,
-    remoteIndex: SENDER_R,
-    initiator: true,
+  test(`the initiation of known keys has the known bytes, CK and H (${crypto.name})`, () => {
+    const { initiator, responder, first, opened, stamp, afterFirst } = transcript(crypto);
+    assert.equal(
+      toHex(initiator.publicKey),
+      'a4e09292b651c278b9772c569f5fa9bb13d906b46ab68c9df9dc2b4409f8a209',
+    );
+    new CookieHolder(crypto, responder.publicKey).addMacs(first.message, 0);
+    assert.equal(toHex(first.message), MSG1);
+    assert.equal(toHex(opened.remotePublic), toHex(initiator.publicKey));
+    assert.equal(toHex(stamp), '400000006553f10a1d000000');
+    assert.deepEqual(afterFirst, {
+      ck: '4696b0ed00cff9c62cf447eb5f9c899d508e66b889a8cef23c4ae5c60f902b5e',
+      h: 'ad959175b436957808f37756e466939554eb703316a6ce612509d0d6ac4e1e64',
+    });
   });
-  const r = new Keypair(undefined, {
-    ...common,
-    keys: second.keys,
-    localIndex: SENDER_R,
-    remoteIndex: SENDER_I,
-    initiator: false,
+
+  test(`the response of known keys has the known bytes, and both sides derive the known transport keys (${crypto.name})`, () => {
+    const { initiator, first, second } = transcript(crypto);
+    new CookieHolder(crypto, initiator.publicKey).addMacs(second.message, 0);
+    assert.equal(toHex(second.message), MSG2);
+    const t1 = 'b30c71d520eb54edcf0ad32b6c2e5bdff747e6e2bf8a126ae52eb1c7140b4398';
+    const t2 = 'bc8d9cb5d3c1654d26eef4fab1426ff05fff238c2ddac280941197772e21c21c';
+    const keys = consumeResponse(initiator, first.pending, NO_PSK, parseResponse(second.message))!;
+    assert.deepEqual([toHex(keys.send), toHex(keys.receive)], [t1, t2]);
+    assert.deepEqual([toHex(second.keys.receive), toHex(second.keys.send)], [t1, t2]);
   });
-  const keepalive = new Uint8Array(32);
-  i.seal(crypto.packet, keepalive, 16, 0);
-  assert.equal(
-    toHex(keepalive),
-    '0400000088776655000000000000000045576729b6ca056a23180fed4b237620',
-  );
-  r.seal(crypto.packet, new Uint8Array(32), 16, 0);
-  const data = new Uint8Array(48);
-  for (let n = 0; n < 16; n++) data[16 + n] = n;
-  r.seal(crypto.packet, data, 16, 16);
-  assert.equal(
-    toHex(data),
-    '0400000044332211010000000000000' +
-      '0e6ff9ab21acb06862e4b1855f7b7a511dc5a2aff86de5b97e3ddd8724186f756',
-  );
-  assert.ok(i.open(crypto.packet, 1, 0, data, 16, 32));
-  assert.equal(toHex(data.subarray(16, 32)), '000102030405060708090a0b0c0d0e0f');
-});
 
-test('a preshared key that differs makes the response unreadable and leaves the handshake pending', () => {
-  const { initiator, first, second } = transcript(crypto, repeated(9));
-  const response = parseResponse(second.message);
-  assert.equal(consumeResponse(initiator, first.pending, NO_PSK, response), undefined);
-  const keys = consumeResponse(initiator, first.pending, repeated(9), response)!;
-  assert.equal(toHex(keys.send), toHex(second.keys.receive));
-});
+  test(`transport data under the known keys has the known bytes (5.4.6) (${crypto.name})`, () => {
+    const { initiator, first, second } = transcript(crypto);
+    const keys = consumeResponse(initiator, first.pending, NO_PSK, parseResponse(second.message))!;
+    const common = { createdAt: 0 };
+    const i = new Keypair(undefined, {
+      ...common,
+      keys,
+      localIndex: SENDER_I,
+      remoteIndex: SENDER_R,
+      initiator: true,
+    });
+    const r = new Keypair(undefined, {
+      ...common,
+      keys: second.keys,
+      localIndex: SENDER_R,
+      remoteIndex: SENDER_I,
+      initiator: false,
+    });
+    const keepalive = new Uint8Array(32);
+    i.seal(crypto.packet, keepalive, 16, 0);
+    assert.equal(
+      toHex(keepalive),
+      '0400000088776655000000000000000045576729b6ca056a23180fed4b237620',
+    );
+    r.seal(crypto.packet, new Uint8Array(32), 16, 0);
+    const data = new Uint8Array(48);
+    for (let n = 0; n < 16; n++) data[16 + n] = n;
+    r.seal(crypto.packet, data, 16, 16);
+    assert.equal(
+      toHex(data),
+      '0400000044332211010000000000000' +
+        '0e6ff9ab21acb06862e4b1855f7b7a511dc5a2aff86de5b97e3ddd8724186f756',
+    );
+    assert.ok(i.open(crypto.packet, 1, 0, data, 16, 32));
+    assert.equal(toHex(data.subarray(16, 32)), '000102030405060708090a0b0c0d0e0f');
+  });
 
-test('any bit flipped in an initiation keeps its timestamp from opening', () => {
-  const message = fromHex(MSG1);
-  const responder = identity(crypto, 2);
-  const shared = agree(crypto, responder.privateKey, identity(crypto, 1).publicKey)!;
-  for (let at = 8; at < 116; at += 5) {
-    const forged = message.slice();
-    forged[at]! ^= 1 << (at & 7);
-    const opened = openInitiation(responder, parseInitiation(forged));
-    assert.equal(opened && openTimestamp(opened, shared), undefined, `byte ${at}`);
-  }
-});
+  test(`a preshared key that differs makes the response unreadable and leaves the handshake pending (${crypto.name})`, () => {
+    const { initiator, first, second } = transcript(crypto, repeated(9));
+    const response = parseResponse(second.message);
+    assert.equal(consumeResponse(initiator, first.pending, NO_PSK, response), undefined);
+    const keys = consumeResponse(initiator, first.pending, repeated(9), response)!;
+    assert.equal(toHex(keys.send), toHex(second.keys.receive));
+  });
 
-test('a zero ephemeral key is refused, not thrown about (RFC 7748 section 6.1)', () => {
-  const message = fromHex(MSG1);
-  message.fill(0, 8, 40);
-  assert.equal(openInitiation(identity(crypto, 2), parseInitiation(message)), undefined);
-  const { initiator, first, second } = transcript(crypto);
-  second.message.fill(0, 12, 44);
-  const response = parseResponse(second.message);
-  assert.equal(consumeResponse(initiator, first.pending, NO_PSK, response), undefined);
-});
+  test(`any bit flipped in an initiation keeps its timestamp from opening (${crypto.name})`, () => {
+    const message = fromHex(MSG1);
+    const responder = identity(crypto, 2);
+    const shared = agree(crypto, responder.privateKey, identity(crypto, 1).publicKey)!;
+    for (let at = 8; at < 116; at += 5) {
+      const forged = message.slice();
+      forged[at]! ^= 1 << (at & 7);
+      const opened = openInitiation(responder, parseInitiation(forged));
+      assert.equal(opened && openTimestamp(opened, shared), undefined, `byte ${at}`);
+    }
+  });
+
+  test(`a zero ephemeral key is refused, not thrown about (RFC 7748 section 6.1) (${crypto.name})`, () => {
+    const message = fromHex(MSG1);
+    message.fill(0, 8, 40);
+    assert.equal(openInitiation(identity(crypto, 2), parseInitiation(message)), undefined);
+    const { initiator, first, second } = transcript(crypto);
+    second.message.fill(0, 12, 44);
+    const response = parseResponse(second.message);
+    assert.equal(consumeResponse(initiator, first.pending, NO_PSK, response), undefined);
+  });
+}
