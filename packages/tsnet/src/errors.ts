@@ -37,7 +37,9 @@ export type TsnetErrorCode =
   | 'ERR_CLOSED'
   | 'ERR_NOT_RUNNING'
   | 'ERR_NO_ADDRESS'
-  | 'ERR_NO_SUCH_PEER';
+  | 'ERR_NO_SUCH_PEER'
+  /** A fault of this library; the cause has the stack. */
+  | 'ERR_INTERNAL';
 
 /** Facts about a failed call, named as node:net names them. */
 export interface TsnetErrorFacts extends ErrorOptions {

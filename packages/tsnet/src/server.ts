@@ -29,7 +29,6 @@ import { fetchThrough } from './fetch.ts';
 import { monitorLink } from './linkmonitor.ts';
 import type { Listener } from './listener.ts';
 import { type Log, publishingLog, silent } from './log.ts';
-import type { RelayClient } from './magicsock/derp.ts';
 import {
   computedName,
   magicDnsSuffix,
@@ -241,9 +240,7 @@ export class Server extends EventEmitter<ServerEvents> {
       crypto: this.#crypto,
       clock: this.#clock,
       log: this.#log,
-      dialRelay: (): RelayClient => {
-        throw new Error('not built: relay client');
-      },
+      relayCa: this.#options.ca,
       callbacks: {
         homeDerp: (region) => {
           this.#netInfo = { ...this.#netInfo, PreferredDERP: region };
@@ -450,7 +447,7 @@ export class Server extends EventEmitter<ServerEvents> {
     return nodeAddresses(this.#map.self).includes(end.localAddress) ? end.remoteAddress : undefined;
   }
 
-  /** The node and its peers as of now, ready for JSON except for IDs beyond 2^53, which are bigint. */
+  /** The node and its peers as of now, ready for JSON. */
   status(): Status {
     const map = this.#map;
     return {

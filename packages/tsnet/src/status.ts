@@ -1,5 +1,5 @@
 // What the node knows of itself and of its tailnet, as one plain value that serialises to JSON.
-import type { Node, NodeID } from '@cove/protocol/tailcfg';
+import type { Node } from '@cove/protocol/tailcfg';
 import type { PeerStatus } from './engine.ts';
 import {
   computedName,
@@ -23,7 +23,8 @@ export type NodeState =
   | 'Stopped';
 
 export interface NodeStatus {
-  readonly id: NodeID;
+  /** Decimal; may exceed 2^53. */
+  readonly id: string;
   readonly stableId: string;
   /** `nodekey:<hex>` */
   readonly nodeKey: string;
@@ -102,7 +103,7 @@ export function describeMap(
 function describeNode(map: NetworkMap, node: Node, traffic: PeerStatus | undefined): NodeStatus {
   const region = traffic?.relay || node.HomeDERP;
   return {
-    id: node.ID,
+    id: String(node.ID),
     stableId: node.StableID,
     nodeKey: node.Key,
     hostname: node.Hostinfo?.Hostname ?? '',

@@ -359,6 +359,17 @@ test('a node the server does not know any more registers again instead of asking
   assert.match(probe.problems.find((p) => p?.code === 'ERR_CONTROL_STATUS')?.message ?? '', /404/);
 });
 
+test('a server that has another key after a restart is asked for it again', async () => {
+  const { control, probe, url } = await withControl({ stream: serveMap });
+  await probe.until(() => probe.maps.length > 0, 'the first map');
+  await control.close();
+  const reborn = new FakeControl({ stream: serveMap });
+  await reborn.listen(Number(new URL(url).port));
+  closers.push(() => reborn.close());
+  await probe.until(() => reborn.streams.length > 0, 'a stream with the new key');
+  assert.ok(probe.problems.some((problem) => problem?.code === 'ERR_CONTROL_KEY'));
+});
+
 test('a server in trouble (503) is asked again without a new registration', async () => {
   let troubles = 2;
   const { control, probe } = await withControl({

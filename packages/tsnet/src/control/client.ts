@@ -20,7 +20,7 @@ import { CAPABILITY_VERSION } from './hostinfo.ts';
 import { foldMapResponse } from './map.ts';
 import { runMapStream } from './mapstream.ts';
 import { answerPing } from './pings.ts';
-import { connectError } from './problems.ts';
+import { clientError, connectError } from './problems.ts';
 import {
   expectOk,
   Registration,
@@ -157,9 +157,9 @@ export class ControlClient {
         if ((await this.#session(signal)) === 'renewed') continue;
       } catch (error) {
         if (signal.aborted) break;
-        const problem =
-          error instanceof TsnetError ? error : connectError(this.#options.url, error);
-        log(failures === 0 ? 'warn' : 'debug', problem.message, { code: problem.code });
+        const problem = clientError(error);
+        const level = problem.code === 'ERR_INTERNAL' ? 'error' : failures === 0 ? 'warn' : 'debug';
+        log(level, problem.message, { code: problem.code, cause: problem.cause });
         callbacks.problem(problem);
         if (problem instanceof StatusError && problem.status >= 400 && problem.status < 500) {
           // The server does not know this node (any more): begin as after a restart.

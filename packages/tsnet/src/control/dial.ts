@@ -129,12 +129,15 @@ async function upgrade(
     );
     const reader = new HandshakeReader(socket);
     checkHead(url, await reader.head());
-    const length = handshakeReplyLength(await reader.peek(3))!;
-    const reply = (await reader.peek(length)).slice(0, length);
-    const channel = finish(url, () => handshake.finish(reply));
+    const channel = await handshakeStep(url, async () => {
+      const length = handshakeReplyLength(await reader.peek(3))!;
+      const reply = (await reader.peek(length)).slice(0, length);
+      reader.skip(length);
+      return handshake.finish(reply);
+    });
     socket.setKeepAlive(true, 30_000);
     socket.setNoDelay(true);
-    return new NoiseStream(socket, channel, reader.release(length));
+    return new NoiseStream(socket, channel, reader.rest());
   } catch (error) {
     socket.destroy();
     throw error;
@@ -143,9 +146,10 @@ async function upgrade(
   }
 }
 
-function finish<T>(url: ControlUrl, handshake: () => T): T {
+/** A server that cannot read the initiation, because it has another key by now, just hangs up. */
+async function handshakeStep<T>(url: ControlUrl, step: () => Promise<T>): Promise<T> {
   try {
-    return handshake();
+    return await step();
   } catch (cause) {
     throw new TsnetError(
       'ERR_CONTROL_KEY',
@@ -257,9 +261,13 @@ class HandshakeReader {
     return this.#bytes;
   }
 
-  /** What was read beyond the first `length` bytes; the reader is done. */
-  release(length: number): Uint8Array {
-    return this.#bytes.slice(length);
+  skip(length: number): void {
+    this.#bytes = this.#bytes.subarray(length);
+  }
+
+  /** What was read beyond the handshake; the reader is done. */
+  rest(): Uint8Array {
+    return this.#bytes.slice();
   }
 
   async #more(): Promise<void> {

@@ -1,4 +1,5 @@
 // Why the coordination server could not be reached, in a sentence the person who set it up can act on.
+import { ProtocolError } from '@cove/protocol/bytes';
 import { TsnetError } from '../errors.ts';
 import type { ControlUrl } from './controlurl.ts';
 
@@ -70,6 +71,20 @@ function firstError(cause: unknown): { code: string | undefined; message: string
     return firstError(cause.errors[0]);
   const error = cause as NodeJS.ErrnoException;
   return { code: error?.code, message: error?.message || String(error?.code ?? cause) };
+}
+
+/** What went wrong in the control client itself, outside a connection attempt. */
+export function clientError(cause: unknown): TsnetError {
+  if (cause instanceof TsnetError) return cause;
+  const { message } = cause as Error;
+  if (cause instanceof ProtocolError) {
+    return new TsnetError(
+      'ERR_CONTROL_PROTOCOL',
+      `the control server sends what this node cannot read: ${message}`,
+      { cause },
+    );
+  }
+  return new TsnetError('ERR_INTERNAL', `applying the network map failed: ${message}`, { cause });
 }
 
 /** Whether trying again later cannot help: something has to be changed by hand first. */
