@@ -46,7 +46,7 @@ export interface StackOptions {
   readonly promiscuous?: boolean;
   /** A SYN no listener takes. The handshake waits until the request is accepted or refused; absent: reset. */
   readonly unhandledTcp?: (request: TcpRequest) => void;
-  /** A datagram no socket takes. Return true if it was taken; otherwise ICMP port unreachable answers. */
+  /** A datagram no socket takes; called from `input`. Return true if it was taken; otherwise ICMP port unreachable answers. */
   readonly unhandledUdp?: (datagram: UdpDatagram) => boolean;
   /** Three retransmissions in a row to this address went unanswered (RFC 9293 R1): try another path. */
   readonly pathSuspect?: (remoteAddress: string) => void;

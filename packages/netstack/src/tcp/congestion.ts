@@ -1,0 +1,184 @@
+// Congestion control behind one interface: NewReno (RFC 5681, RFC 6582) and CUBIC (RFC 9438). Windows in bytes; growth
+// counts bytes acknowledged (RFC 3465), because peers and we ourselves acknowledge whole batches.
+// Who is in recovery, what is lost and what may be sent during recovery is decided elsewhere (recovery.ts).
+
+export interface CongestionControl {
+  readonly name: string;
+  cwnd: number;
+  ssthresh: number;
+  /**
+   * `acked` bytes were delivered outside fast recovery. `limited`: the window, not the application, was the limit.
+   * `rtt`: smoothed round trip.
+   */
+  onAck(acked: number, rtt: number, now: number, limited: boolean): void;
+  /** Loss was detected with `flight` bytes in the network: sets ssthresh. The caller lowers cwnd. */
+  onLoss(flight: number, now: number): void;
+  /** Fast recovery is over: cwnd = ssthresh. */
+  onRecovered(now: number): void;
+  /** The retransmission timer expired; `first` unless it had expired for the same data before. */
+  onTimeout(flight: number, now: number, first: boolean): void;
+  /** Nothing was sent for longer than a retransmission timeout (RFC 5681 4.1). */
+  onIdle(): void;
+  /** The effective MSS changed. */
+  setMss(mss: number): void;
+}
+
+/** RFC 6928: ten segments, at most 14 600 bytes or two segments. */
+export function initialWindow(mss: number): number {
+  return Math.min(10 * mss, Math.max(2 * mss, 14600));
+}
+
+export class NewReno implements CongestionControl {
+  readonly name = 'newreno';
+  cwnd: number;
+  ssthresh: number = Number.POSITIVE_INFINITY;
+  #mss: number;
+  #credit = 0;
+
+  constructor(mss: number) {
+    this.#mss = mss;
+    this.cwnd = initialWindow(mss);
+  }
+
+  onAck(acked: number, _rtt: number, _now: number, limited: boolean): void {
+    if (!limited) return;
+    if (this.cwnd < this.ssthresh) {
+      this.cwnd += acked;
+      return;
+    }
+    // RFC 5681 3.1: one segment per window of bytes acknowledged.
+    this.#credit += acked;
+    if (this.#credit >= this.cwnd) {
+      this.#credit -= this.cwnd;
+      this.cwnd += this.#mss;
+    }
+  }
+
+  onLoss(flight: number, _now: number): void {
+    this.ssthresh = Math.max(flight / 2, 2 * this.#mss);
+    this.#credit = 0;
+  }
+
+  onRecovered(_now: number): void {
+    this.cwnd = this.ssthresh;
+  }
+
+  onTimeout(flight: number, _now: number, first: boolean): void {
+    if (first) this.ssthresh = Math.max(flight / 2, 2 * this.#mss);
+    this.cwnd = this.#mss;
+    this.#credit = 0;
+  }
+
+  onIdle(): void {
+    this.cwnd = Math.min(this.cwnd, initialWindow(this.#mss));
+  }
+
+  setMss(mss: number): void {
+    this.#mss = mss;
+    this.cwnd = Math.max(this.cwnd, 2 * mss);
+  }
+}
+
+/** RFC 9438 4.1. */
+const C = 0.4;
+const BETA = 0.7;
+/** RFC 9438 4.3: keeps the estimate as aggressive as Reno. */
+const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
+
+export class Cubic implements CongestionControl {
+  readonly name = 'cubic';
+  cwnd: number;
+  ssthresh: number = Number.POSITIVE_INFINITY;
+  #mss: number;
+  /** Windows in segments; times in milliseconds. */
+  #wMax = 0;
+  #k = 0;
+  #epoch = -1;
+  #estimate = 0;
+  #prior = 0;
+  #lastAck = 0;
+
+  constructor(mss: number) {
+    this.#mss = mss;
+    this.cwnd = initialWindow(mss);
+  }
+
+  onAck(acked: number, rtt: number, now: number, limited: boolean): void {
+    if (!limited) {
+      // RFC 9438 5.8: time in which the window was not used does not count.
+      if (this.#epoch >= 0) this.#epoch += now - this.#lastAck;
+      this.#lastAck = now;
+      return;
+    }
+    this.#lastAck = now;
+    let left = acked;
+    if (this.cwnd < this.ssthresh) {
+      const room = Math.min(left, this.ssthresh - this.cwnd);
+      this.cwnd += room;
+      left -= room;
+      if (left <= 0) return;
+    }
+    this.#avoid(left / this.#mss, rtt, now);
+  }
+
+  #avoid(acked: number, rtt: number, now: number): void {
+    const cwnd = this.cwnd / this.#mss;
+    if (this.#epoch < 0) {
+      this.#epoch = now;
+      this.#estimate = cwnd;
+      if (cwnd < this.#wMax) {
+        this.#k = Math.cbrt((this.#wMax - cwnd) / C);
+      } else {
+        this.#wMax = cwnd;
+        this.#k = 0;
+      }
+    }
+    const t = (now - this.#epoch) / 1000;
+    this.#estimate += ((this.#estimate < this.#prior ? ALPHA : 1) * acked) / cwnd;
+    if (cubicWindow(t, this.#k, this.#wMax) < this.#estimate) {
+      this.cwnd = Math.max(cwnd, this.#estimate) * this.#mss;
+      return;
+    }
+    const ahead = cubicWindow(t + Math.max(rtt, 0) / 1000, this.#k, this.#wMax);
+    const target = Math.min(Math.max(ahead, cwnd), 1.5 * cwnd);
+    this.cwnd += ((target - cwnd) / cwnd) * acked * this.#mss;
+  }
+
+  #reduce(flight: number): void {
+    const cwnd = this.cwnd / this.#mss;
+    this.#prior = cwnd;
+    // RFC 9438 4.7, fast convergence: leave room for newcomers.
+    this.#wMax = cwnd < this.#wMax ? (cwnd * (1 + BETA)) / 2 : cwnd;
+    this.#epoch = -1;
+    this.ssthresh = Math.max(Math.min(flight, this.cwnd) * BETA, 2 * this.#mss);
+  }
+
+  onLoss(flight: number, _now: number): void {
+    this.#reduce(flight);
+  }
+
+  onRecovered(_now: number): void {
+    this.cwnd = this.ssthresh;
+  }
+
+  onTimeout(flight: number, _now: number, first: boolean): void {
+    if (first) this.#reduce(flight);
+    this.cwnd = this.#mss;
+    this.#epoch = -1;
+  }
+
+  onIdle(): void {
+    this.cwnd = Math.min(this.cwnd, initialWindow(this.#mss));
+    this.#epoch = -1;
+  }
+
+  setMss(mss: number): void {
+    this.#mss = mss;
+    this.cwnd = Math.max(this.cwnd, 2 * mss);
+  }
+}
+
+/** RFC 9438 4.2, equation 1: segments after `t` seconds. */
+export function cubicWindow(t: number, k: number, wMax: number): number {
+  return C * (t - k) ** 3 + wMax;
+}

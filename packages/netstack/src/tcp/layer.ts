@@ -1,0 +1,557 @@
+// The connections of a stack: demultiplexing, listeners, ports, and the visits that connections are due in each poll.
+
+import type { AddressEntry, AddressTable } from '../addresses.ts';
+import type { ConnectOptions, ListenOptions, TcpListener, TcpRequest, TcpSocket } from '../api.ts';
+import { Counter } from '../counters.ts';
+import { NetstackError } from '../errors.ts';
+import { type EphemeralPorts, requirePort } from '../ports.ts';
+import { sipHash } from '../siphash.ts';
+import type { TimerHeap } from '../timers.ts';
+import { putU16, u16 } from '../wire/bigendian.ts';
+import { fold } from '../wire/checksum.ts';
+import type { IcmpError } from '../wire/icmp.ts';
+import { addressSum, type IpPacket, Protocol } from '../wire/packet.ts';
+import { Flag, parseTcp, TcpSegment } from '../wire/tcp.ts';
+import { abort, fail } from './close.ts';
+import { Cubic, NewReno } from './congestion.ts';
+import type { TcpContext, TcpOwner } from './context.ts';
+import { largestSegment, replyReset, replyRoute } from './emit.ts';
+import { dispatch } from './events.ts';
+import { ListenerState } from './listener.ts';
+import { acceptSyn, segmentArrives } from './receive.ts';
+import { RttEstimator } from './rto.ts';
+import { seqAdd, seqLe, seqLt } from './seq.ts';
+import { Socket } from './socket.ts';
+import { Event, Rexmit, State, Tcb } from './tcb.ts';
+import { expire } from './timeouts.ts';
+import { transmit } from './transmit.ts';
+import { scaleFor, tuneReceiveBuffer } from './window.ts';
+
+const DEFAULT_BACKLOG = 256;
+/** TcpRequests waiting for their verdict at once, and for how long. */
+const HELD_LIMIT = 1024;
+const HELD_TIMEOUT = 60_000;
+const TIME_WAIT_LIMIT = 8192;
+/** Receive buffer of a new connection once all buffers together have reached their limit. */
+const LEAST_RECEIVE_BUFFER = 16 * 1024;
+/** How often one poll goes over connections that callbacks made due again. */
+const ROUNDS = 16;
+
+export interface TcpHooks {
+  /** Something is due: have the stack polled. */
+  wake(): void;
+  unhandled?: ((request: TcpRequest) => void) | undefined;
+  pathSuspect?: ((remoteAddress: string) => void) | undefined;
+}
+
+export class TcpLayer implements TcpOwner {
+  readonly #ctx: TcpContext;
+  readonly #addresses: AddressTable;
+  readonly #timers: TimerHeap;
+  readonly #ports: EphemeralPorts;
+  readonly #hooks: TcpHooks;
+  readonly #secret: Uint8Array;
+  readonly #segment = new TcpSegment();
+  readonly #byId: (Tcb | undefined)[] = [];
+  readonly #freeIds: number[] = [];
+  readonly #connections = new Map<number, Tcb>();
+  readonly #listeners = new Map<number, ListenerState[]>();
+  readonly #held = new Set<Tcb>();
+  readonly #timeWait = new Set<Tcb>();
+  #dirty: Tcb[] = [];
+  #visiting: Tcb[] = [];
+  #backlog: Tcb[] = [];
+  connectionCount = 0;
+
+  constructor(
+    ctx: TcpContext,
+    addresses: AddressTable,
+    timers: TimerHeap,
+    ports: EphemeralPorts,
+    secret: Uint8Array,
+    hooks: TcpHooks,
+  ) {
+    this.#ctx = ctx;
+    this.#addresses = addresses;
+    this.#timers = timers;
+    this.#ports = ports;
+    this.#secret = secret;
+    this.#hooks = hooks;
+    ctx.owner = this;
+  }
+
+  /** There is work for the next poll at once. */
+  get due(): boolean {
+    return this.#dirty.length > 0;
+  }
+
+  /** One TCP segment; `own`: addressed to an address of this stack. */
+  input(buf: Uint8Array, packet: IpPacket, own: boolean): void {
+    const ctx = this.#ctx;
+    const { payload, payloadLength } = packet;
+    const segment = this.#segment;
+    if (!parseTcp(buf, payload, payloadLength, segment)) {
+      ctx.counters.add(Counter['drop.tcp.malformed']);
+      return;
+    }
+    const sum = ctx.writer.checksum.sum(buf, payload, payloadLength);
+    if (fold(sum + packet.addressSum + Protocol.TCP + payloadLength) !== 0xffff) {
+      ctx.counters.add(Counter['drop.tcp.checksum']);
+      return;
+    }
+    const remote = this.#addresses.find(buf, packet.source, packet.addressLength);
+    const local = this.#addresses.find(buf, packet.destination, packet.addressLength);
+    if (remote !== undefined && local !== undefined) {
+      const tcb = this.#find(remote, local, segment.destinationPort, segment.sourcePort);
+      if (tcb !== undefined && !this.#reopens(tcb, segment)) {
+        segmentArrives(ctx, tcb, buf, segment);
+        return;
+      }
+    }
+    this.#unconnected(buf, packet, segment, own ? local : undefined);
+  }
+
+  /** RFC 6191, RFC 1122 4.2.2.13: a new SYN may follow a connection in TIME-WAIT if nothing old can be mistaken for new. */
+  #reopens(tcb: Tcb, segment: TcpSegment): boolean {
+    if (tcb.state !== State.TIME_WAIT) return false;
+    if ((segment.flags & (Flag.SYN | Flag.ACK | Flag.RST)) !== Flag.SYN) return false;
+    const newer =
+      tcb.tsOk && segment.hasTimestamps
+        ? ((segment.tsVal - tcb.tsRecent) | 0) > 0
+        : seqLt(tcb.rcvNxt, segment.seq);
+    if (!newer) return false;
+    this.release(tcb);
+    return true;
+  }
+
+  /** RFC 9293 3.10.7.1 and 3.10.7.2: CLOSED and LISTEN. */
+  #unconnected(
+    buf: Uint8Array,
+    packet: IpPacket,
+    segment: TcpSegment,
+    own: AddressEntry | undefined,
+  ): void {
+    const ctx = this.#ctx;
+    const { flags } = segment;
+    if (flags & Flag.RST) {
+      ctx.counters.add(Counter['drop.tcp.no_connection']);
+      return;
+    }
+    if ((flags & (Flag.SYN | Flag.ACK | Flag.FIN)) === Flag.SYN) {
+      const listener = own && this.#listener(own.id, segment.destinationPort);
+      if (listener !== undefined) {
+        this.#arriveAtListener(buf, packet, segment, listener);
+        return;
+      }
+      if (this.#hooks.unhandled !== undefined) {
+        this.#request(buf, packet, segment, this.#hooks.unhandled);
+        return;
+      }
+    }
+    ctx.counters.add(Counter['drop.tcp.no_connection']);
+    if (!own && this.#hooks.unhandled === undefined) return;
+    replyReset(ctx, replyRoute(buf, packet), segment);
+  }
+
+  #listener(addressId: number, port: number): ListenerState | undefined {
+    const listeners = this.#listeners.get(port);
+    if (listeners === undefined) return undefined;
+    return (
+      listeners.find((l) => l.addressId === addressId) ?? listeners.find((l) => l.addressId === 0)
+    );
+  }
+
+  #arriveAtListener(
+    buf: Uint8Array,
+    packet: IpPacket,
+    segment: TcpSegment,
+    listener: ListenerState,
+  ): void {
+    const tcb = this.#passive(buf, packet, segment);
+    if (tcb === undefined) return;
+    const victim = listener.victim(tcb.remote.id);
+    if (victim !== undefined) {
+      this.#ctx.counters.add(Counter['drop.tcp.backlog']);
+      victim.state = State.CLOSED;
+      this.release(victim);
+    }
+    tcb.listener = listener;
+    listener.add(tcb);
+    this.touch(tcb);
+  }
+
+  #request(
+    buf: Uint8Array,
+    packet: IpPacket,
+    segment: TcpSegment,
+    unhandled: (request: TcpRequest) => void,
+  ): void {
+    if (this.#held.size >= HELD_LIMIT) {
+      this.#ctx.counters.add(Counter['drop.tcp.backlog']);
+      return;
+    }
+    const tcb = this.#passive(buf, packet, segment);
+    if (tcb === undefined) return;
+    tcb.held = true;
+    tcb.lingerAt = this.#ctx.now + HELD_TIMEOUT;
+    this.reschedule(tcb);
+    this.#held.add(tcb);
+    this.#requests.push({ tcb, unhandled });
+    this.#hooks.wake();
+  }
+
+  readonly #requests: { tcb: Tcb; unhandled: (request: TcpRequest) => void }[] = [];
+
+  #offer(tcb: Tcb, unhandled: (request: TcpRequest) => void): void {
+    const waits = (): boolean => tcb.held && tcb.state === State.SYN_RECEIVED;
+    const forget = (): void => {
+      this.#held.delete(tcb);
+      tcb.held = false;
+    };
+    unhandled({
+      localAddress: tcb.local.text,
+      localPort: tcb.localPort,
+      remoteAddress: tcb.remote.text,
+      remotePort: tcb.remotePort,
+      accept: (handler) => {
+        const socket = tcb.socket ?? new Socket(this.#ctx, tcb);
+        tcb.handler = handler;
+        if (waits()) {
+          forget();
+          tcb.lingerAt = Number.POSITIVE_INFINITY;
+        } else if ((tcb.events & Event.CLOSED) === 0) {
+          tcb.error = 'ECONNABORTED';
+          tcb.events |= Event.CLOSED;
+        }
+        this.touch(tcb);
+        return socket;
+      },
+      refuse: () => {
+        if (!waits()) return;
+        forget();
+        tcb.aborting = true;
+        this.touch(tcb);
+      },
+      ignore: () => {
+        if (!waits()) return;
+        forget();
+        tcb.state = State.CLOSED;
+        this.release(tcb);
+      },
+    });
+  }
+
+  /** A connection in SYN-RECEIVED for a SYN. */
+  #passive(buf: Uint8Array, packet: IpPacket, segment: TcpSegment): Tcb | undefined {
+    const length = packet.addressLength;
+    const remote = this.#addresses.hold(buf, packet.source, length);
+    const local = this.#addresses.hold(buf, packet.destination, length);
+    if (remote === undefined || local === undefined) {
+      if (remote) this.#addresses.release(remote);
+      if (local) this.#addresses.release(local);
+      this.#ctx.counters.add(Counter['drop.tcp.backlog']);
+      return undefined;
+    }
+    const tcb = this.#create(local, remote, segment.destinationPort, segment.sourcePort, true);
+    tcb.state = State.SYN_RECEIVED;
+    this.initialSequence(tcb);
+    tcb.sndUna = tcb.iss;
+    tcb.sndNxt = seqAdd(tcb.iss, 1);
+    tcb.ringSeq = tcb.sndNxt;
+    acceptSyn(this.#ctx, tcb, segment);
+    return tcb;
+  }
+
+  connect(
+    local: AddressEntry,
+    remote: AddressEntry,
+    options: ConnectOptions,
+    unreachable: boolean,
+  ): TcpSocket {
+    const remotePort = requirePort('remotePort', options.remotePort, 1);
+    let localPort = requirePort('localPort', options.localPort ?? 0, 0);
+    if (localPort === 0) {
+      localPort = this.#ports.pick(local.bytes, remote.bytes, remotePort, (port) =>
+        this.#taken(local, remote, port, remotePort),
+      );
+    } else if (this.#find(remote, local, localPort, remotePort) !== undefined) {
+      this.#addresses.release(local);
+      this.#addresses.release(remote);
+      throw new NetstackError(
+        'EADDRINUSE',
+        `connection ${local.text}:${localPort} to ${remote.text}:${remotePort} exists`,
+      );
+    }
+    const tcb = this.#create(local, remote, localPort, remotePort, false);
+    tcb.handler = options.handler;
+    tcb.connectTimeout = options.timeout ?? this.#ctx.options.connectTimeout;
+    const socket = new Socket(this.#ctx, tcb);
+    this.#ctx.counters.add(Counter['tcp.connects']);
+    if (unreachable) {
+      fail(this.#ctx, tcb, 'ENETUNREACH');
+      this.release(tcb);
+    } else {
+      tcb.state = State.SYN_SENT;
+      this.touch(tcb);
+    }
+    return socket;
+  }
+
+  #taken(local: AddressEntry, remote: AddressEntry, port: number, remotePort: number): boolean {
+    return this.#listeners.has(port) || this.#find(remote, local, port, remotePort) !== undefined;
+  }
+
+  /** `address`: held for the listener, or undefined for all. */
+  listen(address: AddressEntry | undefined, options: ListenOptions): TcpListener {
+    let port = requirePort('port', options.port, 0);
+    if (port === 0) port = this.#ports.pickFree((candidate) => this.#listeners.has(candidate));
+    const listeners = this.#listeners.get(port) ?? [];
+    const addressId = address?.id ?? 0;
+    if (listeners.some((l) => l.addressId === addressId)) {
+      if (address !== undefined) this.#addresses.release(address);
+      throw new NetstackError('EADDRINUSE', `port ${port} has a listener`);
+    }
+    const backlog = Math.max(1, options.backlog ?? DEFAULT_BACKLOG);
+    const state = new ListenerState(port, addressId, backlog, options.accept);
+    listeners.push(state);
+    this.#listeners.set(port, listeners);
+    return {
+      port,
+      address: options.address,
+      close: () => {
+        if (state.closed) return;
+        state.closed = true;
+        const rest = (this.#listeners.get(port) ?? []).filter((l) => l !== state);
+        if (rest.length > 0) this.#listeners.set(port, rest);
+        else this.#listeners.delete(port);
+        for (const tcb of [...state.pending]) {
+          tcb.aborting = true;
+          this.touch(tcb);
+        }
+        if (address !== undefined) this.#addresses.release(address);
+      },
+    };
+  }
+
+  #create(
+    local: AddressEntry,
+    remote: AddressEntry,
+    localPort: number,
+    remotePort: number,
+    passive: boolean,
+  ): Tcb {
+    const ctx = this.#ctx;
+    const { options } = ctx;
+    const id = this.#freeIds.pop() ?? this.#byId.length;
+    const mss = largestSegment(ctx.mtu, local.version);
+    const tcb = new Tcb(
+      id,
+      local,
+      remote,
+      localPort,
+      remotePort,
+      addressSum(local.bytes, 0, local.bytes.length) +
+        addressSum(remote.bytes, 0, remote.bytes.length),
+      connectionKey(remote, localPort, remotePort),
+      passive,
+      ctx.pool,
+      new RttEstimator(options.rtoMin, options.rtoMax),
+      options.congestion === 'cubic' ? new Cubic(mss) : new NewReno(mss),
+      ctx.full ? Math.min(LEAST_RECEIVE_BUFFER, options.receiveBuffer) : options.receiveBuffer,
+    );
+    tcb.mss = mss;
+    tcb.rcvShift = options.windowScaling
+      ? scaleFor(Math.max(options.receiveBufferLimit, options.receiveBuffer))
+      : 0;
+    tcb.connectTimeout = options.connectTimeout;
+    this.#byId[id] = tcb;
+    tcb.nextInBucket = this.#connections.get(tcb.key);
+    this.#connections.set(tcb.key, tcb);
+    this.connectionCount++;
+    return tcb;
+  }
+
+  #find(
+    remote: AddressEntry,
+    local: AddressEntry,
+    localPort: number,
+    remotePort: number,
+  ): Tcb | undefined {
+    let tcb = this.#connections.get(connectionKey(remote, localPort, remotePort));
+    while (tcb !== undefined && tcb.local !== local) tcb = tcb.nextInBucket;
+    return tcb;
+  }
+
+  /** Runs due timers, then visits every connection with something to tell or to send. */
+  poll(): void {
+    const ctx = this.#ctx;
+    for (let id = this.#timers.pop(ctx.now); id >= 0; id = this.#timers.pop(ctx.now)) {
+      const tcb = this.#byId[id];
+      if (tcb === undefined) continue;
+      if (tcb.deadline <= ctx.now) expire(ctx, tcb);
+      else this.reschedule(tcb);
+    }
+    for (const { tcb, unhandled } of this.#requests.splice(0)) this.#offer(tcb, unhandled);
+    for (let round = 0; round < ROUNDS && this.#dirty.length > 0; round++) this.#visitAll();
+    if (this.#backlog.length > 0) {
+      for (const tcb of this.#backlog) this.touch(tcb);
+      this.#backlog.length = 0;
+    }
+  }
+
+  #visitAll(): void {
+    const list = this.#dirty;
+    this.#dirty = this.#visiting;
+    this.#visiting = list;
+    let done = 0;
+    try {
+      for (; done < list.length; done++) {
+        const tcb = list[done]!;
+        tcb.dirty = false;
+        this.#visit(tcb);
+      }
+    } finally {
+      // A handler threw: the rest keeps its turn.
+      for (let i = done + 1; i < list.length; i++) {
+        list[i]!.dirty = false;
+        this.touch(list[i]!);
+      }
+      list.length = 0;
+    }
+  }
+
+  #visit(tcb: Tcb): void {
+    const ctx = this.#ctx;
+    if (tcb.events !== 0) dispatch(ctx, tcb);
+    if (tcb.aborting) {
+      abort(ctx, tcb);
+      if (tcb.events !== 0) dispatch(ctx, tcb);
+      return;
+    }
+    if (tcb.tuneCopied > 0) tuneReceiveBuffer(ctx, tcb);
+    if (transmit(ctx, tcb)) this.#backlog.push(tcb);
+  }
+
+  touch(tcb: Tcb): void {
+    if (tcb.dirty) return;
+    tcb.dirty = true;
+    this.#dirty.push(tcb);
+    this.#hooks.wake();
+  }
+
+  /** Gives every connection its turn, after a pause of the link. */
+  touchAll(): void {
+    for (const tcb of this.#byId) if (tcb !== undefined) this.touch(tcb);
+  }
+
+  reschedule(tcb: Tcb): void {
+    if (tcb.state === State.CLOSED || this.#byId[tcb.id] !== tcb) return;
+    const at = tcb.deadline;
+    if (at !== Number.POSITIVE_INFINITY) this.#timers.schedule(tcb.id, at);
+  }
+
+  established(tcb: Tcb): void {
+    tcb.listener?.remove(tcb);
+    tcb.events |= Event.ACCEPTED;
+  }
+
+  timeWait(tcb: Tcb): void {
+    this.#timeWait.add(tcb);
+    if (this.#timeWait.size <= TIME_WAIT_LIMIT) return;
+    for (const oldest of this.#timeWait) {
+      this.release(oldest);
+      return;
+    }
+  }
+
+  release(tcb: Tcb): void {
+    if (this.#byId[tcb.id] !== tcb) return;
+    if (tcb.state === State.TIME_WAIT) tcb.state = State.CLOSED;
+    this.#byId[tcb.id] = undefined;
+    this.#freeIds.push(tcb.id);
+    this.#timers.cancel(tcb.id);
+    this.#timeWait.delete(tcb);
+    this.#held.delete(tcb);
+    tcb.listener?.remove(tcb);
+    const first = this.#connections.get(tcb.key);
+    if (first === tcb) {
+      if (tcb.nextInBucket === undefined) this.#connections.delete(tcb.key);
+      else this.#connections.set(tcb.key, tcb.nextInBucket);
+    } else {
+      let at = first;
+      while (at !== undefined && at.nextInBucket !== tcb) at = at.nextInBucket;
+      if (at !== undefined) at.nextInBucket = tcb.nextInBucket;
+    }
+    this.#addresses.release(tcb.local);
+    this.#addresses.release(tcb.remote);
+    this.connectionCount--;
+  }
+
+  /** RFC 6528: a clock of 4 us plus a keyed hash of the four-tuple; the hash's other half shifts the timestamps. */
+  initialSequence(tcb: Tcb): void {
+    const { local, remote } = tcb;
+    const tuple = new Uint8Array(local.bytes.length + remote.bytes.length + 4);
+    tuple.set(local.bytes);
+    tuple.set(remote.bytes, local.bytes.length);
+    putU16(tuple, tuple.length - 4, tcb.localPort);
+    putU16(tuple, tuple.length - 2, tcb.remotePort);
+    const [low, high] = sipHash(this.#secret, tuple);
+    tcb.iss = seqAdd(low, Math.floor(this.#ctx.now * 250) >>> 0);
+    tcb.tsOffset = high;
+  }
+
+  pathSuspect(tcb: Tcb): void {
+    this.#hooks.pathSuspect?.(tcb.remote.text);
+  }
+
+  /**
+   * An ICMP error quotes a segment of ours (RFC 5927: it must name a connection and a sequence number in flight).
+   * `quoted` is the offset of the quoted TCP header, of which 8 bytes are there. Returns false if nothing matched.
+   */
+  icmpError(
+    buf: Uint8Array,
+    source: number,
+    destination: number,
+    addressLength: number,
+    quoted: number,
+    seq: number,
+    fault: IcmpError,
+  ): boolean {
+    const local = this.#addresses.find(buf, source, addressLength);
+    const remote = this.#addresses.find(buf, destination, addressLength);
+    if (local === undefined || remote === undefined) return false;
+    const tcb = this.#find(remote, local, u16(buf, quoted), u16(buf, quoted + 2));
+    if (tcb === undefined || tcb.state === State.TIME_WAIT) return false;
+    if (seqLt(seq, tcb.sndUna) || !seqLt(seq, tcb.sndNxt)) return false;
+    const ctx = this.#ctx;
+    if (fault.mtu !== undefined) {
+      this.#packetTooBig(tcb, seq, fault.mtu);
+    } else if (tcb.state === State.SYN_SENT && fault.hard) {
+      fail(ctx, tcb, fault.code);
+      this.release(tcb);
+    } else {
+      tcb.softError = fault.code === 'ECONNREFUSED' ? 'EHOSTUNREACH' : fault.code;
+    }
+    return true;
+  }
+
+  /** RFC 1191, RFC 8201: never below what every path carries, never up. */
+  #packetTooBig(tcb: Tcb, seq: number, mtu: number): void {
+    const v4 = tcb.local.version === 4;
+    const floor = v4 ? 552 : 1280;
+    const mss = largestSegment(Math.max(mtu, floor), v4 ? 4 : 6) - (tcb.tsOk ? 12 : 0);
+    if (mss >= tcb.mss || tcb.state < State.ESTABLISHED) return;
+    tcb.mss = mss;
+    tcb.congestion.setMss(mss);
+    for (let i = 0; i < tcb.sent.count; i++) {
+      if (seqLe(seq, tcb.sent.seq(i)) && tcb.sent.length(i) > mss) tcb.sent.markLost(i);
+    }
+    if (tcb.rexmitKind === Rexmit.NONE) tcb.rexmitAt = this.#ctx.now;
+    this.touch(tcb);
+  }
+}
+
+/** Exact in a double: address identifiers stay below 2^21. */
+function connectionKey(remote: AddressEntry, localPort: number, remotePort: number): number {
+  return remote.id * 0x100000000 + localPort * 0x10000 + remotePort;
+}

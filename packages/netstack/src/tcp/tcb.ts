@@ -1,0 +1,254 @@
+// Transmission control block (RFC 9293 3.3.1) and the eleven states (3.3.2, LISTEN being a listener of its own).
+
+import type { AddressEntry } from '../addresses.ts';
+import type { TcpHandler, TcpSocket, TcpState } from '../api.ts';
+import type { TcpErrorCode } from '../errors.ts';
+import type { BufferPool } from './bufferpool.ts';
+import type { CongestionControl } from './congestion.ts';
+import type { ListenerState } from './listener.ts';
+import { type OutOfOrderBuffer, ReceiveQueue } from './receivebuffer.ts';
+import { RingBuffer } from './ringbuffer.ts';
+import type { RttEstimator } from './rto.ts';
+import { SentSegments } from './sent.ts';
+import { seqDiff } from './seq.ts';
+
+export const State = {
+  CLOSED: 0,
+  SYN_SENT: 1,
+  SYN_RECEIVED: 2,
+  ESTABLISHED: 3,
+  FIN_WAIT_1: 4,
+  FIN_WAIT_2: 5,
+  CLOSE_WAIT: 6,
+  CLOSING: 7,
+  LAST_ACK: 8,
+  TIME_WAIT: 9,
+} as const;
+
+export const STATE_NAMES: readonly TcpState[] = [
+  'CLOSED',
+  'SYN-SENT',
+  'SYN-RECEIVED',
+  'ESTABLISHED',
+  'FIN-WAIT-1',
+  'FIN-WAIT-2',
+  'CLOSE-WAIT',
+  'CLOSING',
+  'LAST-ACK',
+  'TIME-WAIT',
+];
+
+/** Events due to the handler, as bits. */
+export const Event = {
+  ACCEPTED: 1,
+  CONNECTED: 2,
+  READABLE: 4,
+  ENDED: 8,
+  WRITABLE: 16,
+  FINISHED: 32,
+  CLOSED: 64,
+} as const;
+
+/** How urgently the peer is owed an acknowledgement. */
+export const AckDue = { NONE: 0, DELAYED: 1, BATCH: 2 } as const;
+
+/** Sender: no loss known; fast recovery (RFC 6675, 6937); slow start after a timeout. */
+export const Recovery = { OPEN: 0, FAST: 1, LOSS: 2 } as const;
+
+/** What the one retransmission timer stands for (RFC 8985 8). */
+export const Rexmit = { NONE: 0, TIMEOUT: 1, TAIL_PROBE: 2, REORDER: 3 } as const;
+
+const NEVER: number = Number.POSITIVE_INFINITY;
+
+export class Tcb {
+  /** Slot in the connection table; owner number in the timer heap. */
+  readonly id: number;
+  readonly local: AddressEntry;
+  readonly remote: AddressEntry;
+  readonly localPort: number;
+  readonly remotePort: number;
+  /** Sum of the words of both addresses: the constant part of the checksum. */
+  readonly addressSum: number;
+  readonly key: number;
+  nextInBucket: Tcb | undefined;
+  state: number = State.CLOSED;
+  /** Came from a SYN (RFC 9293 MUST-11). */
+  readonly passive: boolean;
+  listener: ListenerState | undefined;
+  /** A TcpRequest awaits its verdict. */
+  held = false;
+
+  socket: TcpSocket | undefined;
+  handler: TcpHandler | undefined;
+  events = 0;
+  dirty = false;
+  error: TcpErrorCode | undefined;
+  /** ICMP said so; reported if the connection times out. */
+  softError: TcpErrorCode | undefined;
+  /** `close` was called: nothing is delivered any more. */
+  readClosed = false;
+  /** `abort` was called: RST goes out with the next poll. */
+  aborting = false;
+  /** A write was cut short. */
+  wantsWritable = false;
+  bytesReceived = 0;
+  bytesSent = 0;
+
+  // Send sequence variables.
+  iss = 0;
+  sndUna = 0;
+  sndNxt = 0;
+  sndWnd = 0;
+  sndWl1 = 0;
+  sndWl2 = 0;
+  maxSndWnd = 0;
+  sndShift = 0;
+  /** Payload from SND.UNA on; `ringSeq` is the sequence number of its first byte. */
+  readonly ring: RingBuffer;
+  ringSeq = 0;
+  finQueued = false;
+  finSent = false;
+  finAcked = false;
+  /** Largest payload of a segment, timestamps already taken off. */
+  mss = 536;
+  noDelay = false;
+
+  // Retransmission and congestion.
+  readonly sent: SentSegments = new SentSegments();
+  readonly rtt: RttEstimator;
+  congestion: CongestionControl;
+  recovery: number = Recovery.OPEN;
+  recoverPoint = 0;
+  recoveryWindow = 0;
+  prrDelivered = 0;
+  prrOut = 0;
+  prrFlight = 0;
+  dupAcks = 0;
+  /** Without SACK: bytes that duplicate acknowledgements say have left the network. */
+  dupBytes = 0;
+  cwndLimited = false;
+  reordering = false;
+  reorderFactor = 1;
+  reorderRound = 0;
+  reorderPersist = 0;
+  tailProbeEnd = -1;
+  tailProbeAgain = false;
+  synTransmissions = 0;
+  synSentAt = 0;
+  timeouts = 0;
+  /** When the peer last acknowledged something new, or proved alive behind a zero window. */
+  progressAt = 0;
+  connectTimeout = 0;
+  override = false;
+  lastSendAt = 0;
+
+  // Receive sequence variables.
+  irs = 0;
+  rcvNxt = 0;
+  /** Right edge of the window ever offered. */
+  rcvAdv = 0;
+  rcvBuf: number;
+  rcvShift = 0;
+  readonly queue: ReceiveQueue = new ReceiveQueue();
+  outOfOrder: OutOfOrderBuffer | undefined;
+  finReceived = false;
+  /** The FIN arrived ahead of a hole: its sequence number, or -1. */
+  finAhead = -1;
+  ackDue: number = AckDue.NONE;
+  unackedSegments = 0;
+  quickAcks = 16;
+  dsackLeft = 0;
+  dsackRight = 0;
+  lastSegmentAt = 0;
+  lastDataAt: number = Number.NEGATIVE_INFINITY;
+  challengeAt: number = Number.NEGATIVE_INFINITY;
+  challenges = 0;
+  tuneAt = 0;
+  tuneCopied = 0;
+  tuneLast = 0;
+
+  // Options agreed.
+  sackOk = false;
+  tsOk = false;
+  scaleOk = false;
+  tsOffset = 0;
+  tsRecent = 0;
+  tsRecentAt = 0;
+  lastAckSent = 0;
+
+  // Deadlines; `rexmitKind` says what the first is for.
+  rexmitKind: number = Rexmit.NONE;
+  rexmitAt: number = NEVER;
+  persistAt: number = NEVER;
+  delayedAckAt: number = NEVER;
+  keepAliveAt: number = NEVER;
+  lingerAt: number = NEVER;
+  keepAliveIdle = 0;
+  keepAliveInterval = 0;
+  keepAliveProbes = 0;
+  keepAliveUnanswered = 0;
+
+  constructor(
+    id: number,
+    local: AddressEntry,
+    remote: AddressEntry,
+    localPort: number,
+    remotePort: number,
+    addressSum: number,
+    key: number,
+    passive: boolean,
+    pool: BufferPool,
+    rtt: RttEstimator,
+    congestion: CongestionControl,
+    receiveBuffer: number,
+  ) {
+    this.id = id;
+    this.local = local;
+    this.remote = remote;
+    this.localPort = localPort;
+    this.remotePort = remotePort;
+    this.addressSum = addressSum;
+    this.key = key;
+    this.passive = passive;
+    this.ring = new RingBuffer(pool);
+    this.rtt = rtt;
+    this.congestion = congestion;
+    this.rcvBuf = receiveBuffer;
+  }
+
+  /** Earliest deadline of all. */
+  get deadline(): number {
+    return Math.min(
+      this.rexmitAt,
+      this.persistAt,
+      this.delayedAckAt,
+      this.keepAliveAt,
+      this.lingerAt,
+    );
+  }
+
+  /** Bytes written and not yet sent. */
+  get unsent(): number {
+    if (this.finSent) return 0;
+    return this.ring.length - seqDiff(this.sndNxt, this.ringSeq);
+  }
+
+  /** Bytes believed to be in the network. */
+  get flight(): number {
+    return Math.max(0, this.sent.inFlight - this.dupBytes);
+  }
+
+  /** The window in force. */
+  get cwnd(): number {
+    return this.recovery === Recovery.FAST ? this.recoveryWindow : this.congestion.cwnd;
+  }
+
+  /** The peer may still send data. */
+  get canReceive(): boolean {
+    return (
+      this.state === State.ESTABLISHED ||
+      this.state === State.FIN_WAIT_1 ||
+      this.state === State.FIN_WAIT_2
+    );
+  }
+}
