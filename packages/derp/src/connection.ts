@@ -201,7 +201,7 @@ export class Connection {
         this.#greet(payload);
         return;
       case 'verifying':
-        state.early.push({ type, payload: payload.slice() });
+        state.early.push({ type, payload: new Uint8Array(payload) });
         return;
       case 'active':
         this.#activeFrame(state.peer, type, payload);
@@ -311,7 +311,7 @@ export class Connection {
       return;
     }
     counters.droppedUnknownDestination++;
-    if (this.#notHereWanted(packet)) this.#peerGone(key.slice(), PeerGoneReason.notHere);
+    if (this.#notHereWanted(packet)) this.#peerGone(key, PeerGoneReason.notHere);
   }
 
   #notHereWanted(packet: Uint8Array): boolean {

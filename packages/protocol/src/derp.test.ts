@@ -112,6 +112,10 @@ test('the server key wants its magic and all its bytes, and allows more', () => 
   for (let n = 0; n < payload.length; n++) {
     assert.throws(() => parseServerKey(payload.subarray(0, n)), code('ERR_TRUNCATED'));
   }
+  const buffer = Buffer.from(payload);
+  const copied = parseServerKey(buffer);
+  buffer.fill(0);
+  assert.deepEqual(copied, key(5));
   const wrong = Uint8Array.from(payload);
   wrong[3] = 0;
   assert.throws(() => parseServerKey(wrong), code('ERR_MALFORMED'));

@@ -235,7 +235,7 @@ export function parseServerKey(payload: Uint8Array): Uint8Array {
   if (DERP_MAGIC.some((byte, i) => payload[i] !== byte)) {
     throw new ProtocolError('ERR_MALFORMED', 'the server does not speak DERP');
   }
-  return payload.slice(DERP_MAGIC.length, DERP_MAGIC.length + KEY_LENGTH);
+  return new Uint8Array(payload.subarray(DERP_MAGIC.length, DERP_MAGIC.length + KEY_LENGTH));
 }
 
 /** The key is a view. Throws ERR_TRUNCATED. */

@@ -58,7 +58,7 @@ export function parseClientInfo(payload: Uint8Array): {
   const boxAt = KEY_LENGTH + BOX_NONCE_LENGTH;
   if (payload.length < boxAt + TAG_LENGTH) throw short('ClientInfo', payload);
   return {
-    publicKey: payload.slice(0, KEY_LENGTH),
+    publicKey: new Uint8Array(payload.subarray(0, KEY_LENGTH)),
     nonce: payload.subarray(KEY_LENGTH, boxAt),
     box: payload.subarray(boxAt),
   };

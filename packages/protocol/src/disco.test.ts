@@ -133,6 +133,15 @@ test('call me maybe and via of another version are empty, not wrong', () => {
   assert.deepEqual(parseDisco(fromHex('0701ffff')), { type: 'callMeMaybeVia' });
 });
 
+test('endpoints are copies: the datagram may be overwritten', () => {
+  const pong = VECTORS.find(([name]) => name === 'pong, IPv4')!;
+  const buffer = Buffer.from(pong[2], 'hex');
+  const parsed = parseDisco(buffer);
+  buffer.fill(0, 14);
+  assert.ok(parsed?.type === 'pong');
+  assert.deepEqual(parsed.source, at('2.3.4.5', 1234));
+});
+
 test('a node key of zeros is no node key', () => {
   const parsed = parseDisco(fromHex(`0100${toHex(TXID)}${'00'.repeat(32)}`));
   assert.deepEqual(parsed, { type: 'ping', txId: TXID });

@@ -6,7 +6,7 @@
 export function unmapAddr(addr: Uint8Array): Uint8Array {
   if (addr.length !== 16 || addr[10] !== 0xff || addr[11] !== 0xff) return addr;
   for (let i = 0; i < 10; i++) if (addr[i] !== 0) return addr;
-  return addr.slice(12);
+  return new Uint8Array(addr.subarray(12));
 }
 
 /** Writes the 16-byte form of an address of 4 or 16 bytes at the offset. Throws RangeError for other lengths. */
@@ -24,5 +24,5 @@ export function writeMappedAddr(out: Uint8Array, offset: number, addr: Uint8Arra
 
 /** Reads 16 bytes at the offset as a new array of 4 (IPv4-mapped) or 16 bytes. */
 export function readMappedAddr(bytes: Uint8Array, offset: number): Uint8Array {
-  return unmapAddr(bytes.slice(offset, offset + 16));
+  return unmapAddr(new Uint8Array(bytes.subarray(offset, offset + 16)));
 }

@@ -78,6 +78,15 @@ test('a response is 32 bytes for IPv4, mapped or not, and 44 for IPv6', () => {
   assert.equal(formatAddr(parseStunResponse(v6)!.addr), '2001:db8::1');
 });
 
+test('a response is not changed by reading it, nor its values by what becomes of the buffer', () => {
+  const buffer = Buffer.from(RESPONSES[0]![0], 'hex');
+  const response = parseStunResponse(buffer)!;
+  assert.equal(buffer.toString('hex'), RESPONSES[0]![0]);
+  buffer.fill(0);
+  assert.equal(formatAddr(response.addr), '1.2.3.4');
+  assert.equal(toHex(response.txId), RESPONSES[0]![1]);
+});
+
 test('MAPPED-ADDRESS is the fallback, whichever comes first; the old XOR number counts too', () => {
   const mapped = '000100080001162e01020304';
   const xor = '802000080001373d2010a747';

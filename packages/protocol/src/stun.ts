@@ -172,11 +172,12 @@ function readAddress(
   const family = datagram[at + 1];
   const addrLength = family === 1 ? 4 : family === 2 ? 16 : 0;
   if (addrLength === 0 || length < 4 + addrLength) return undefined;
-  const addr = datagram.slice(at + 4, at + 4 + addrLength);
+  // Not slice(): a Buffer gives a view then.
+  const addr = new Uint8Array(datagram.subarray(at + 4, at + 4 + addrLength));
   let port = (datagram[at + 2]! << 8) | datagram[at + 3]!;
   if (xor) {
     port ^= COOKIE >>> 16;
     for (let i = 0; i < addrLength; i++) addr[i] = addr[i]! ^ datagram[4 + i]!;
   }
-  return { txId: datagram.slice(8, 20), addr: unmapAddr(addr), port };
+  return { txId: new Uint8Array(datagram.subarray(8, 20)), addr: unmapAddr(addr), port };
 }
