@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   utimesSync,
@@ -154,54 +155,65 @@ test('another process holds it: one clear error; killed with SIGKILL, it is free
   store.close();
 });
 
-test('many who find a dead holder at the same time: exactly one gets the directory', async () => {
-  const dir = newDir();
-  (await FileStore.open(dir)).close();
-  writeFileSync(join(dir, 'lock'), deadHolder());
-  const results = await Promise.allSettled(Array.from({ length: 20 }, () => FileStore.open(dir)));
-  const opened = results.filter((result) => result.status === 'fulfilled');
-  assert.equal(opened.length, 1);
-  opened[0]!.value.close();
-});
+const linux = { skip: process.platform === 'linux' ? false : 'needs /proc' };
+
+test(
+  'many who find a dead holder at the same time: exactly one gets the directory',
+  linux,
+  async () => {
+    const dir = newDir();
+    (await FileStore.open(dir)).close();
+    writeFileSync(join(dir, 'lock'), deadHolder());
+    const results = await Promise.allSettled(Array.from({ length: 20 }, () => FileStore.open(dir)));
+    const opened = results.filter((result) => result.status === 'fulfilled');
+    assert.equal(opened.length, 1);
+    opened[0]!.value.close();
+  },
+);
 
 /** A lock of this boot and namespace whose process does not exist. */
 function deadHolder(): string {
-  const own = readOwnLock();
-  return JSON.stringify({ ...own, pid: 2 ** 22 - 1, id: 'gone' });
+  const namespace = readlinkSync('/proc/self/ns/pid');
+  return JSON.stringify({ ...foreignHolder(), pid: 2 ** 22 - 1, namespace });
 }
 
-function readOwnLock(): Record<string, unknown> {
+/** The holder's own words when it lives in another PID namespace. */
+function foreignHolder(): Record<string, unknown> {
   const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  return { pid: process.pid, started: '1', boot, namespace: 'pid:[0]' };
+  return { pid: process.pid, started: '1', boot, namespace: 'pid:[0]', id: 'foreign' };
 }
 
-test('a holder of another container: held while its heartbeat moves, free 15 seconds after it stopped', async () => {
-  const dir = newDir();
-  (await FileStore.open(dir)).close();
-  const lock = join(dir, 'lock');
-  writeFileSync(lock, JSON.stringify({ ...readOwnLock(), id: 'foreign' }));
-  const beat = setTimeout(() => utimesSync(lock, new Date(), new Date(Date.now() + 1)), 5);
-  let skipped = 0;
-  const clock: Clock = {
-    now: () => systemClock.now() + skipped,
-    wallNow: () => systemClock.wallNow() + skipped,
-    schedule: (delayMs, callback, ref) => {
-      if (delayMs >= 1_000) return systemClock.schedule(delayMs, callback, ref);
-      return systemClock.schedule(
-        20,
-        () => {
-          skipped += delayMs;
-          callback();
-        },
-        ref,
-      );
-    },
-  };
-  assert.equal((await failure(FileStore.open(dir, { clock }))).code, 'ERR_STATE_LOCKED');
-  clearTimeout(beat);
-  (await FileStore.open(dir, { clock })).close();
-  assert.ok(skipped >= 14_000, `waited ${skipped} ms`);
-});
+test(
+  'a holder of another container: held while its heartbeat moves, free 15 seconds after it stopped',
+  linux,
+  async () => {
+    const dir = newDir();
+    (await FileStore.open(dir)).close();
+    const lock = join(dir, 'lock');
+    writeFileSync(lock, JSON.stringify(foreignHolder()));
+    const beat = setTimeout(() => utimesSync(lock, new Date(), new Date(Date.now() + 1)), 5);
+    let skipped = 0;
+    const clock: Clock = {
+      now: () => systemClock.now() + skipped,
+      wallNow: () => systemClock.wallNow() + skipped,
+      schedule: (delayMs, callback, ref) => {
+        if (delayMs >= 1_000) return systemClock.schedule(delayMs, callback, ref);
+        return systemClock.schedule(
+          20,
+          () => {
+            skipped += delayMs;
+            callback();
+          },
+          ref,
+        );
+      },
+    };
+    assert.equal((await failure(FileStore.open(dir, { clock }))).code, 'ERR_STATE_LOCKED');
+    clearTimeout(beat);
+    (await FileStore.open(dir, { clock })).close();
+    assert.ok(skipped >= 14_000, `waited ${skipped} ms`);
+  },
+);
 
 test('a directory that cannot be written: ERR_STATE_IO says so', {
   skip: process.getuid?.() === 0,
