@@ -1,13 +1,15 @@
-// ChaCha20 (RFC 8439 section 2.4), four blocks at a time: one vector per state word, one lane per block. After
-// the rounds, 4x4 transposes turn words back into blocks.
+// ChaCha20 (RFC 8439 section 2.4). Four blocks at a time: one vector per state word, one lane per block; after the
+// rounds, 4x4 transposes turn words back into blocks. For what is short, two blocks at a time: one vector per row
+// of a block, turned for the diagonal rounds; this takes little more than half the time.
 import { KEY } from './layout';
 
+// A swizzle with a constant stays one byte shuffle on x64; the shuffle instruction, shifts and ors come out slower.
 function rot16(v: v128): v128 {
-  return i8x16.shuffle(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+  return i8x16.swizzle(v, i8x16(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
 }
 
 function rot8(v: v128): v128 {
-  return i8x16.shuffle(v, v, 3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14);
+  return i8x16.swizzle(v, i8x16(3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14));
 }
 
 function rot12(v: v128): v128 {
@@ -139,4 +141,88 @@ export function blocks4(dst: usize, src: usize, counter: u32, nonceLo: u32, nonc
   xorGroup(dst + 16, src + 16, x4, x5, x6, x7);
   xorGroup(dst + 32, src + 32, x8, x9, x10, x11);
   xorGroup(dst + 48, src + 48, x12, x13, x14, x15);
+}
+
+function turn1(v: v128): v128 {
+  return i32x4.shuffle(v, v, 1, 2, 3, 0);
+}
+
+function turn2(v: v128): v128 {
+  return i32x4.shuffle(v, v, 2, 3, 0, 1);
+}
+
+function turn3(v: v128): v128 {
+  return i32x4.shuffle(v, v, 3, 0, 1, 2);
+}
+
+/** As blocks4, for 128 bytes. */
+export function blocks2(dst: usize, src: usize, counter: u32, nonceLo: u32, nonceHi: u32): void {
+  const a = i32x4(0x61707865, 0x3320646e, 0x79622d32, 0x6b206574);
+  const b = v128.load(KEY);
+  const c = v128.load(KEY, 16);
+  const nonce = i32x4.replace_lane(i32x4.replace_lane(i32x4.splat(0), 2, nonceLo), 3, nonceHi);
+  const first = i32x4.replace_lane(nonce, 0, counter);
+  const second = i32x4.replace_lane(nonce, 0, counter + 1);
+  let a0 = a;
+  let b0 = b;
+  let c0 = c;
+  let d0 = first;
+  let a1 = a;
+  let b1 = b;
+  let c1 = c;
+  let d1 = second;
+  for (let i = 0; i < 10; i++) {
+    a0 = i32x4.add(a0, b0);
+    a1 = i32x4.add(a1, b1);
+    d0 = rot16(v128.xor(d0, a0));
+    d1 = rot16(v128.xor(d1, a1));
+    c0 = i32x4.add(c0, d0);
+    c1 = i32x4.add(c1, d1);
+    b0 = rot12(v128.xor(b0, c0));
+    b1 = rot12(v128.xor(b1, c1));
+    a0 = i32x4.add(a0, b0);
+    a1 = i32x4.add(a1, b1);
+    d0 = rot8(v128.xor(d0, a0));
+    d1 = rot8(v128.xor(d1, a1));
+    c0 = i32x4.add(c0, d0);
+    c1 = i32x4.add(c1, d1);
+    b0 = rot7(v128.xor(b0, c0));
+    b1 = rot7(v128.xor(b1, c1));
+    b0 = turn1(b0);
+    b1 = turn1(b1);
+    c0 = turn2(c0);
+    c1 = turn2(c1);
+    d0 = turn3(d0);
+    d1 = turn3(d1);
+    a0 = i32x4.add(a0, b0);
+    a1 = i32x4.add(a1, b1);
+    d0 = rot16(v128.xor(d0, a0));
+    d1 = rot16(v128.xor(d1, a1));
+    c0 = i32x4.add(c0, d0);
+    c1 = i32x4.add(c1, d1);
+    b0 = rot12(v128.xor(b0, c0));
+    b1 = rot12(v128.xor(b1, c1));
+    a0 = i32x4.add(a0, b0);
+    a1 = i32x4.add(a1, b1);
+    d0 = rot8(v128.xor(d0, a0));
+    d1 = rot8(v128.xor(d1, a1));
+    c0 = i32x4.add(c0, d0);
+    c1 = i32x4.add(c1, d1);
+    b0 = rot7(v128.xor(b0, c0));
+    b1 = rot7(v128.xor(b1, c1));
+    b0 = turn3(b0);
+    b1 = turn3(b1);
+    c0 = turn2(c0);
+    c1 = turn2(c1);
+    d0 = turn1(d0);
+    d1 = turn1(d1);
+  }
+  v128.store(dst, v128.xor(v128.load(src), i32x4.add(a0, a)));
+  v128.store(dst, v128.xor(v128.load(src, 16), i32x4.add(b0, b)), 16);
+  v128.store(dst, v128.xor(v128.load(src, 32), i32x4.add(c0, c)), 32);
+  v128.store(dst, v128.xor(v128.load(src, 48), i32x4.add(d0, first)), 48);
+  v128.store(dst, v128.xor(v128.load(src, 64), i32x4.add(a1, a)), 64);
+  v128.store(dst, v128.xor(v128.load(src, 80), i32x4.add(b1, b)), 80);
+  v128.store(dst, v128.xor(v128.load(src, 96), i32x4.add(c1, c)), 96);
+  v128.store(dst, v128.xor(v128.load(src, 112), i32x4.add(d1, second)), 112);
 }

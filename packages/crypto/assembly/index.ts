@@ -1,12 +1,20 @@
 // ChaCha20-Poly1305 (RFC 8439) for WireGuard transport packets, in place in the module's memory: nonce of 4 zero
 // bytes and the 64-bit counter, no associated data, tag behind the text. The caller puts the key at KEY before
 // each call; it and the one-time key are wiped on return.
-import { blocks4 } from './chacha20';
+import { blocks2, blocks4 } from './chacha20';
 import { KEY, STREAM, TAG, TAIL, ZEROS } from './layout';
 import { authenticate } from './poly1305';
 
-/** Blocks 0 to 3: block 0 is the one-time key, the rest the first 192 bytes of the stream. */
+/** A packet up to this long needs one block beside the one-time key's. */
+const SHORT: u32 = 64;
+/** What four blocks leave beside it. */
 const FIRST: u32 = 192;
+
+/** The one-time key and the stream that follows it, as much as the packet may need at once. */
+function begin(length: u32, lo: u32, hi: u32): void {
+  if (length <= SHORT) blocks2(STREAM, ZEROS, 0, lo, hi);
+  else blocks4(STREAM, ZEROS, 0, lo, hi);
+}
 
 function crypt(ptr: usize, length: u32, lo: u32, hi: u32): void {
   const first = min<u32>(length, FIRST);
@@ -28,7 +36,8 @@ function crypt(ptr: usize, length: u32, lo: u32, hi: u32): void {
   }
   if (left > 0) {
     memory.copy(TAIL, ptr, left);
-    blocks4(TAIL, TAIL, counter, lo, hi);
+    if (left <= 128) blocks2(TAIL, TAIL, counter, lo, hi);
+    else blocks4(TAIL, TAIL, counter, lo, hi);
     memory.copy(ptr, TAIL, left);
   }
 }
@@ -43,7 +52,7 @@ function wipe(): void {
 
 /** Encrypts length bytes at ptr and writes the tag behind them. */
 export function seal(ptr: usize, length: u32, lo: u32, hi: u32): void {
-  blocks4(STREAM, ZEROS, 0, lo, hi);
+  begin(length, lo, hi);
   crypt(ptr, length, lo, hi);
   authenticate(ptr, length);
   v128.store(ptr + length, v128.load(TAG));
@@ -52,7 +61,7 @@ export function seal(ptr: usize, length: u32, lo: u32, hi: u32): void {
 
 /** Decrypts length bytes at ptr if the tag behind them fits; otherwise returns 0 and touches nothing. */
 export function open(ptr: usize, length: u32, lo: u32, hi: u32): u32 {
-  blocks4(STREAM, ZEROS, 0, lo, hi);
+  begin(length, lo, hi);
   authenticate(ptr, length);
   const differs = v128.any_true(v128.xor(v128.load(TAG), v128.load(ptr + length)));
   if (!differs) crypt(ptr, length, lo, hi);
