@@ -46,6 +46,7 @@ export interface PagesOptions {
 
 /** What a form token for creating a link is bound to; no link can have this name. */
 const NEW = '.new';
+const NOT_FOUND = '404 page not found';
 const MAX_POPULAR = 200;
 const MAX_RECENT = 8;
 const MAX_CHANGES = 12;
@@ -113,7 +114,7 @@ export class Pages {
       res.end(rows.map(({ id, at, clicks }) => `${id},${at},${clicks}\n`).join(''));
     });
     app.use((_req, _res) => {
-      throw new GolinkError('ERR_NOT_FOUND', '404 page not found');
+      throw new GolinkError('ERR_NOT_FOUND', NOT_FOUND);
     });
     app.use((error: unknown, req: Request, res: Response, _next: () => void) =>
       this.problem(req, res, error),
@@ -177,7 +178,8 @@ export class Pages {
     }
     res.statusCode = status;
     if (wantsHtml(req)) {
-      this.#send(res, problemPage(this.#sceneOf(res, who), status, message));
+      const shown = message === NOT_FOUND ? 'There is no page or link at this address.' : message;
+      this.#send(res, problemPage(this.#sceneOf(res, who), status, shown));
       return;
     }
     res.setHeader('Content-Type', 'text/plain; charset=utf-8');
@@ -255,7 +257,7 @@ export class Pages {
   async #detail(req: Request, res: Response, name: string): Promise<void> {
     const { store, access, tokens } = this.#options;
     const link = store.links.get(linkId(name));
-    if (link === undefined) throw new GolinkError('ERR_NOT_FOUND', '404 page not found');
+    if (link === undefined) throw new GolinkError('ERR_NOT_FOUND', NOT_FOUND);
     if (name !== link.short) {
       const query = req.url.includes('?') ? req.url.slice(req.url.indexOf('?')) : '';
       res.redirect(302, `/.detail/${pathEscape(link.short)}${query}`);
@@ -290,7 +292,8 @@ export class Pages {
       return form.get(name) ?? (typeof asked === 'string' ? asked : '');
     };
     const short = field('short');
-    const long = field('long');
+    // Space around an address is never meant; it comes with pasting.
+    const long = field('long').trim();
     try {
       const { link, created, exists } = await this.#store(
         req,
@@ -375,7 +378,7 @@ export class Pages {
     const token = (await readForm(req)).get('xsrf') ?? '';
     const caller = await this.#caller(req);
     const link = store.links.get(linkId(name));
-    if (link === undefined) throw new GolinkError('ERR_NOT_FOUND', '404 page not found');
+    if (link === undefined) throw new GolinkError('ERR_NOT_FOUND', NOT_FOUND);
     if (!(await access.mayEdit(link, caller)))
       throw new GolinkError('ERR_FORBIDDEN', `cannot delete link owned by "${link.owner}"`);
     if (!tokens.verify(token, caller.login, link.short))

@@ -47,7 +47,7 @@ const tokens = (theme: 'light' | 'dark'): string =>
 
 export const STYLESHEET: string = `
 :root{color-scheme:light;${tokens('light')};
---sans:ui-sans-serif,system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Liberation Sans",Arial,sans-serif;
+--sans:-apple-system,BlinkMacSystemFont,"Segoe UI Variable Text","Segoe UI",Roboto,"Noto Sans","Helvetica Neue","Liberation Sans",Arial,system-ui,sans-serif;
 --mono:ui-monospace,"SF Mono",SFMono-Regular,"Cascadia Code",Menlo,Consolas,"DejaVu Sans Mono",monospace;
 --radius:12px;--radius-s:8px;--shadow:0 1px 2px rgb(26 36 39/.05),0 8px 24px -12px rgb(26 36 39/.14)}
 @media (prefers-color-scheme:dark){:root{color-scheme:dark;${tokens('dark')};--shadow:0 1px 0 rgb(255 255 255/.03) inset}}
@@ -57,14 +57,14 @@ body{margin:0;min-height:100vh;min-height:100dvh;display:flex;flex-direction:col
 font:400 1rem/1.55 var(--sans);-webkit-font-smoothing:antialiased;text-rendering:optimizeLegibility}
 h1,h2,h3,p,ul,ol,dl,dd,figure,pre,fieldset{margin:0;padding:0}
 h1{font-size:clamp(1.75rem,1.3rem + 2.2vw,2.625rem);line-height:1.12;letter-spacing:-.025em;font-weight:680;text-wrap:balance}
-h2{font-size:1.0625rem;line-height:1.3;letter-spacing:-.01em;font-weight:650}
+h2{font-size:1.125rem;line-height:1.3;letter-spacing:-.01em;font-weight:650}
 h3{font-size:1rem;font-weight:650}
 a{color:var(--accent);text-decoration-thickness:1px;text-underline-offset:.18em;text-decoration-color:color-mix(in srgb,currentColor 35%,transparent)}
 a:hover{color:var(--accent-strong);text-decoration-color:currentColor}
 :focus-visible{outline:3px solid var(--accent);outline-offset:2px;border-radius:4px}
 main:focus{outline:none}
 code,kbd,samp,pre,.mono{font-family:var(--mono);font-size:.92em;font-variant-ligatures:none}
-p code,li code,dd code,td code{background:var(--sunken);border:1px solid var(--line);border-radius:5px;padding:.08em .34em;overflow-wrap:anywhere}
+p code,li code,dd code{background:var(--sunken);border:1px solid var(--line);border-radius:5px;padding:.08em .34em;overflow-wrap:anywhere}
 pre{background:var(--sunken);border:1px solid var(--line);border-radius:var(--radius-s);padding:.85rem 1rem;overflow-x:auto;line-height:1.5;tab-size:2}
 small,.small{font-size:.875rem}
 .muted{color:var(--muted)}
@@ -112,7 +112,7 @@ main{flex:1;padding-block:clamp(1.5rem,5vw,3.25rem) 4rem;display:grid;gap:clamp(
 .notice{border:1px solid var(--line);border-left:4px solid var(--accent);background:var(--accent-soft);border-radius:var(--radius-s);padding:.8rem 1rem;overflow-wrap:anywhere}
 .notice.warn{border-left-color:var(--warm);background:var(--warm-soft)}
 .notice.bad{border-left-color:var(--danger);background:var(--danger-soft)}
-.badge{display:inline-block;border:1px solid var(--line);background:var(--sunken);color:var(--muted);border-radius:99px;padding:.05rem .6rem;font-size:.8125rem;white-space:nowrap}
+.badge{display:inline-block;justify-self:start;border:1px solid var(--line);background:var(--sunken);color:var(--muted);border-radius:99px;padding:.05rem .6rem;font-size:.8125rem;white-space:nowrap}
 
 label,.label{font-size:.875rem;font-weight:600}
 .hint{font-size:.875rem;color:var(--muted);overflow-wrap:anywhere}
@@ -149,14 +149,15 @@ textarea.input{min-height:5.25rem;resize:vertical;line-height:1.45}
 .list th:first-child,.list td:first-child{padding-left:0}
 .list th:last-child,.list td:last-child{padding-right:0}
 .list .num{text-align:right}
-.c-clicks{width:8.5rem}.c-owner{width:14rem}.c-date{width:8rem}.c-name{width:34%}
+.c-clicks{width:8.25rem}.c-owner{width:15rem}.c-date{width:8.5rem}
+.list td.c-owner,.list td.c-date{font-size:.9375rem;color:var(--muted)}
 .go{font-family:var(--mono);font-weight:600;letter-spacing:-.02em}
 a.go{text-decoration:none;color:var(--ink)}
 a.go i{font-style:normal;color:var(--accent)}
 a.go:hover{text-decoration:underline;text-decoration-color:var(--accent)}
 .dest{display:block;color:var(--muted);font-size:.875rem;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .meter{display:inline-block;vertical-align:middle;margin-left:.6rem;color:var(--accent)}
-.more{color:var(--muted);text-decoration:none;padding:.25rem .4rem;margin:-.25rem 0;border-radius:6px;font-size:.875rem}
+.more{color:var(--muted);text-decoration:none;padding:.25rem .4rem;margin:-.25rem -.4rem;border-radius:6px;font-size:.875rem}
 .more:hover{text-decoration:underline}
 @media (max-width:45.99rem){
 .list thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
@@ -165,7 +166,7 @@ a.go:hover{text-decoration:underline;text-decoration-color:var(--accent)}
 .list td{padding:0;border:0}
 .list td.c-name{width:auto;grid-column:1/2;grid-row:1}
 .list td.c-clicks{width:auto;grid-column:2/3;grid-row:1}
-.list td.c-owner,.list td.c-date{width:auto;font-size:.875rem;color:var(--muted)}
+.list td.c-owner,.list td.c-date{width:auto;font-size:.875rem}
 .list td.c-date{text-align:right}
 .meter{display:none}
 }
@@ -173,10 +174,15 @@ a.go:hover{text-decoration:underline;text-decoration-color:var(--accent)}
 .bigname{font:680 clamp(1.75rem,1.2rem + 3vw,2.75rem)/1.1 var(--mono);letter-spacing:-.045em;overflow-wrap:anywhere}
 .bigname i{font-style:normal;color:var(--accent)}
 .target{font-family:var(--mono);font-size:.9375rem;overflow-wrap:anywhere;white-space:pre-wrap}
-.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:1rem 1.5rem}
+.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:1rem 1.5rem}
+@media (min-width:46rem){.facts{grid-template-columns:2fr 1fr 1fr 1fr}}
 .facts dt{font-size:.8125rem;color:var(--muted)}
 .facts dd{font-weight:550;overflow-wrap:anywhere}
-.two{display:grid;gap:1.5rem}
+.mini{list-style:none;display:grid;grid-template-columns:minmax(0,1fr)}
+.mini li{padding:.7rem 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+.mini li:first-child{border-top:1px solid var(--line)}
+.mini small{display:block;color:var(--muted)}
+.two{display:grid;gap:clamp(1.75rem,4vw,3rem);grid-template-columns:minmax(0,1fr)}
 @media (min-width:56rem){.two{grid-template-columns:minmax(0,1.7fr) minmax(0,1fr);align-items:start}}
 .log{list-style:none;display:grid;gap:.85rem;border-left:2px solid var(--line);padding-left:1rem}
 .log li{display:grid;font-size:.875rem;overflow-wrap:anywhere}
@@ -184,12 +190,15 @@ a.go:hover{text-decoration:underline;text-decoration-color:var(--accent)}
 summary{cursor:pointer;font-weight:600;border-radius:6px;width:fit-content}
 details[open]>summary{margin-bottom:.9rem}
 .empty{border:1px dashed var(--line-strong);border-radius:var(--radius);padding:clamp(1.5rem,5vw,2.5rem);text-align:center;color:var(--muted)}
-.prose{display:grid;gap:.85rem;max-width:44rem;grid-template-columns:minmax(0,1fr)}
-.prose h2{margin-top:1.5rem;font-size:1.25rem}
+.prose{display:grid;gap:.85rem;max-width:54rem;grid-template-columns:minmax(0,1fr)}
+.prose h2{margin-top:1.75rem;font-size:1.375rem}
+.prose p,.prose ul,.prose ol{max-width:44rem}
 .prose ul,.prose ol{padding-left:1.25rem;display:grid;gap:.35rem}
 .table-wrap{overflow-x:auto}
+@media (max-width:45.99rem){.table-wrap .ref{min-width:36rem}}
 .ref{border-collapse:collapse;width:100%;font-size:.9375rem}
-.ref th,.ref td{text-align:left;vertical-align:top;padding:.5rem .75rem .5rem 0;border-bottom:1px solid var(--line)}
+.ref td:first-child{width:50%}
+.ref th,.ref td{text-align:left;vertical-align:baseline;padding:.5rem 1.25rem .5rem 0;border-bottom:1px solid var(--line)}
 .ref th{font-size:.8125rem;color:var(--muted);font-weight:600}
 @media (prefers-reduced-motion:no-preference){a,.btn{transition:color .12s,background-color .12s}}
 @media (forced-colors:active){.btn,.input,.affix,.card{border:1px solid}}

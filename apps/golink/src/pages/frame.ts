@@ -124,5 +124,7 @@ export function count(amount: number, noun: string): string {
 
 export function ownerName(owner: string): HtmlValue {
   if (owner === '') return html`<span class="muted">nobody</span>`;
-  return owner === 'tagged-devices' ? html`<span class="muted">a tagged device</span>` : owner;
+  if (owner === 'tagged-devices') return html`<span class="muted">a tagged device</span>`;
+  const at = owner.lastIndexOf('@');
+  return at <= 0 ? owner : html`${owner.slice(0, at)}<wbr>${owner.slice(at)}`;
 }

@@ -23,24 +23,24 @@ export function helpPage(scene: Scene): string {
 </ul>
 <h2 id="paths">What follows the name</h2>
 <p>By default it is added to the destination with a slash between. A query is merged in.</p>
-<div class="table-wrap"><table class="ref"><thead><tr><th scope="col">Destination</th><th scope="col">Typed</th><th scope="col">Leads to</th></tr></thead><tbody>
+<div class="table-wrap" tabindex="0"><table class="ref"><thead><tr><th scope="col">Destination</th><th scope="col">Typed</th><th scope="col">Leads to</th></tr></thead><tbody>
 ${example('https://wiki/', `${go}/wiki/team/plan`, 'https://wiki/team/plan')}
 ${example('https://find/search', `${go}/find?q=fish`, 'https://find/search?q=fish')}
 </tbody></table></div>
 <h2 id="templates">Templates</h2>
 <p>A destination with <code>{{</code> decides by itself where things go.</p>
-<div class="table-wrap"><table class="ref"><thead><tr><th scope="col">Destination</th><th scope="col">Typed</th><th scope="col">Leads to</th></tr></thead><tbody>
+<div class="table-wrap" tabindex="0"><table class="ref"><thead><tr><th scope="col">Destination</th><th scope="col">Typed</th><th scope="col">Leads to</th></tr></thead><tbody>
 ${example('https://find/{{with .Path}}search?q={{QueryEscape .}}{{end}}', `${go}/find/blue fish`, 'https://find/search?q=blue+fish')}
 ${example('https://chat/{{if .Path}}channels/{{PathEscape .Path}}{{end}}', `${go}/chat/general`, 'https://chat/channels/general')}
 ${example('https://bugs/{{TrimPrefix .Path "BUG-"}}', `${go}/bug/BUG-123`, 'https://bugs/123')}
 ${example('https://wiki/{{.Now.Format "2006-01-02"}}', `${go}/today`, 'https://wiki/2026-11-21')}
 ${example('/who/{{.User}}', `${go}/me`, `${go}/who/you@example.com`)}
 </tbody></table></div>
-<div class="table-wrap"><table class="ref"><thead><tr><th scope="col">Write</th><th scope="col">Meaning</th></tr></thead><tbody>
+<div class="table-wrap" tabindex="0"><table class="ref"><thead><tr><th scope="col">Write</th><th scope="col">Meaning</th></tr></thead><tbody>
 ${row('.Path', 'what follows the name, without the slash')}
 ${row('.User', 'your login; the link then works only for people this network knows')}
 ${row('.Query', 'the query as typed; it is then not merged by itself')}
-${row('.Now', 'the time in UTC: .Now.Year, .Now.Month, .Now.Format "2006-01-02"')}
+${row('.Now', 'the time in UTC; .Now.Year, .Now.Month and so on, or .Now.Format "2006-01-02"')}
 ${row('{{if x}} .. {{else}} .. {{end}}', 'one or the other')}
 ${row('{{with x}} .. {{end}}', 'only if x is not empty; inside, a lone dot is x')}
 ${row('PathEscape, QueryEscape', 'make text safe for a path or a query')}
@@ -52,9 +52,14 @@ ${row('len, print, printf, urlquery, html', 'measure and write values')}
 <h2 id="owners">Owners</h2>
 <p>Who makes a link owns it, and only the owner or an admin can change it. An owner can hand it to someone else. Links of people who left, and of machines, can be changed by anyone, who then owns them.</p>
 <h2 id="scripts">Scripts</h2>
-<pre>curl -L ${go}/name+          # one link as JSON
-curl -L ${go}/.export        # all links, one JSON object per line
-curl -L -H Sec-Golink:1 -d short=cs -d long=https://cs.example.com/ ${go}   # create or change</pre>
+<pre># One link as JSON
+curl -L ${go}/name+
+
+# All links, one JSON object per line
+curl -L ${go}/.export
+
+# Create or change a link
+curl -L -H Sec-Golink:1 -d short=cs -d long=https://cs.example.com/ ${go}</pre>
 </article>`,
   });
 }

@@ -1,6 +1,17 @@
 // Home: the form that creates a link, the most used links, the newest. Also shown for a name nobody has taken yet.
-import { type Html, html } from '@cove/web';
-import { composer, type Draft, frame, linkTable, type Row, type Scene } from './frame.ts';
+import { day, type Html, type HtmlValue, html } from '@cove/web';
+import { pathEscape } from '../escape.ts';
+import {
+  composer,
+  count,
+  type Draft,
+  frame,
+  linkName,
+  linkTable,
+  ownerName,
+  type Row,
+  type Scene,
+} from './frame.ts';
 
 export interface HomeContent {
   readonly token: string;
@@ -23,8 +34,7 @@ export function homePage(scene: Scene, content: HomeContent): string {
 ${missing === undefined ? welcome(scene) : notFound(scene, missing, content.isPeer === true)}
 ${composer(scene, token, draft)}
 </section>
-${popular.length > 0 && html`<section class="stack" aria-labelledby="popular"><div class="row between"><h2 id="popular">Popular</h2><a class="small" href="/.all">All ${total.toLocaleString('en-US')}</a></div>${linkTable(scene, popular, 'Most used links', { owner: true })}</section>`}
-${recent.length > 0 && html`<section class="stack" aria-labelledby="recent"><div class="row between"><h2 id="recent">Recently edited</h2>${popular.length === 0 && html`<a class="small" href="/.all">All ${total.toLocaleString('en-US')}</a>`}</div>${linkTable(scene, recent, 'Recently edited links', { owner: true, date: true })}</section>`}
+${lists(scene, popular, recent, total)}
 ${total === 0 && html`<p class="empty">No links yet. The first one is yours.</p>`}`,
   });
 }
@@ -43,4 +53,22 @@ function notFound(scene: Scene, missing: string, isPeer: boolean): Html {
         ? 'There is no link of this name.'
         : 'Nobody has made this link yet. You can be the one.'
   }</p>`;
+}
+
+function lists(
+  scene: Scene,
+  popular: readonly Row[],
+  recent: readonly Row[],
+  total: number,
+): HtmlValue {
+  if (total === 0) return undefined;
+  const all = html`<a class="small" href="/.all">All ${count(total, 'link')}</a>`;
+  const popularList =
+    popular.length > 0
+      ? linkTable(scene, popular, 'Most used links')
+      : html`<p class="empty">Nobody has followed a link yet.</p>`;
+  return html`<div class="two">
+<section class="stack" aria-labelledby="popular"><div class="row between"><h2 id="popular">Popular</h2>${all}</div>${popularList}</section>
+${recent.length > 0 && html`<section class="stack" aria-labelledby="recent"><h2 id="recent">Recently edited</h2><ul class="mini">${recent.map(({ link }) => html`<li>${linkName(scene, link.short, `/.detail/${pathEscape(link.short)}`)}<small>${day(new Date(link.lastEdit * 1000))} · ${ownerName(link.owner)}</small></li>`)}</ul></section>`}
+</div>`;
 }

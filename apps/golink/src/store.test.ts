@@ -1,0 +1,223 @@
+import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import SqliteDatabase from 'better-sqlite3';
+import { GolinkError } from './errors.ts';
+import { type Link, linkId } from './links.ts';
+import { Store } from './store.ts';
+
+const NOBODY = { login: '', node: '' };
+const NOW = Date.parse('2022-06-02T01:02:03Z');
+
+function temporary(): { dir: string } & Disposable {
+  const dir = mkdtempSync(join(tmpdir(), 'golink-'));
+  return { dir, [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }) };
+}
+
+const open = (file: string, now: () => number = () => NOW): Promise<Store> =>
+  Store.open({ file, now, log: () => {} });
+
+const link = (short: string, long = `http://${short}/`): Link => ({
+  ...{ id: linkId(short), short, long, owner: 'foo@example.com' },
+  ...{ created: NOW / 1000, lastEdit: NOW / 1000 },
+});
+
+const put = (store: Store, one: Link): Promise<Link | undefined> =>
+  store.change(one.id, NOBODY, () => one);
+
+test('links survive a restart, identical, and a deleted one is gone with its clicks', async () => {
+  using tmp = temporary();
+  const file = join(tmp.dir, 'go.db');
+  const first = await open(file);
+  const links = [link('short'), link('Foo.Bar'), link('gone')];
+  for (const one of links) await put(first, one);
+  first.count('gone');
+  first.count('short');
+  await first.change('gone', NOBODY, () => undefined);
+  await first.close();
+  const second = await open(file);
+  assert.deepEqual(
+    [...second.links.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
+    [links[1], links[0]],
+  );
+  assert.equal(second.clicks('short'), 1);
+  assert.equal(second.clicks('gone'), 0);
+  await second.close();
+});
+
+test('each change is an event with who, when, before and after; one that is refused leaves none', async () => {
+  const store = await open(':memory:');
+  const actor = { login: 'foo@example.com', node: 'laptop' };
+  await store.change('x', actor, () => link('x', 'http://1/'));
+  await store.change('x', actor, (before) => ({ ...before!, long: 'http://2/' }));
+  await assert.rejects(
+    store.change('x', actor, () => {
+      throw new GolinkError('ERR_FORBIDDEN', 'no');
+    }),
+    { code: 'ERR_FORBIDDEN' },
+  );
+  await store.change('x', actor, () => undefined);
+  await store.change('never-there', actor, () => undefined);
+  const changes = await store.changes('x', 10);
+  assert.deepEqual(
+    changes.map(({ kind, before, after }) => [kind, long(before), long(after)]),
+    [
+      ['delete', 'http://2/', undefined],
+      ['update', 'http://1/', 'http://2/'],
+      ['create', undefined, 'http://1/'],
+    ],
+  );
+  assert.deepEqual(
+    [changes[0]!.at, changes[0]!.actor, changes[0]!.actorNode],
+    [NOW, 'foo@example.com', 'laptop'],
+  );
+  assert.equal((await store.changes('never-there', 10)).length, 0);
+  await store.close();
+});
+
+const long = (json: string | null): string | undefined =>
+  json === null ? undefined : JSON.parse(json).Long;
+
+test('changes asked for at once happen one after the other', async () => {
+  const store = await open(':memory:');
+  await put(store, link('n', '0'));
+  await Promise.all(
+    Array.from({ length: 50 }, () =>
+      store.change('n', NOBODY, (before) => ({
+        ...before!,
+        long: String(Number(before!.long) + 1),
+      })),
+    ),
+  );
+  assert.equal(store.links.get('n')!.long, '50');
+  await store.close();
+});
+
+test('clicks of a minute share a row, are summed after a restart and not lost by closing', async () => {
+  using tmp = temporary();
+  const file = join(tmp.dir, 'go.db');
+  let now = NOW;
+  const store = await open(file, () => now);
+  await put(store, link('a'));
+  await put(store, link('B-c'));
+  store.count('a');
+  await store.flush();
+  now += 30_000;
+  store.count('a');
+  store.count('bc');
+  await store.flush();
+  now += 30_000;
+  store.count('a');
+  await store.close();
+  const again = await open(file);
+  assert.equal(again.clicks('a'), 3);
+  assert.deepEqual(await again.stats(), [
+    { id: 'a', at: NOW / 1000, clicks: 2 },
+    { id: 'bc', at: NOW / 1000, clicks: 1 },
+    { id: 'a', at: NOW / 1000 + 60, clicks: 1 },
+  ]);
+  await again.close();
+});
+
+test('the files are readable by their owner only, and a wider mode is narrowed', async () => {
+  using tmp = temporary();
+  const file = join(tmp.dir, 'go.db');
+  writeFileSync(file, '', { mode: 0o644 });
+  const store = await open(file);
+  await put(store, link('a'));
+  for (const name of readdirSync(tmp.dir))
+    assert.equal((statSync(join(tmp.dir, name)).mode & 0o777).toString(8), '600', name);
+  await store.close();
+});
+
+const codeOf = async (file: string): Promise<string> => {
+  try {
+    const store = await open(file);
+    await store.close();
+    return 'opened';
+  } catch (error) {
+    assert.ok(error instanceof GolinkError, String(error));
+    assert.match(error.message, /\.$/);
+    return error.code;
+  }
+};
+
+test('a damaged, foreign or unreachable file is a typed error, and stays as it was', async () => {
+  using tmp = temporary();
+  const junk = join(tmp.dir, 'junk.db');
+  writeFileSync(
+    junk,
+    'this is not a database, although it is long enough to look like one'.repeat(50),
+  );
+  assert.equal(await codeOf(junk), 'ERR_DATABASE_CORRUPT');
+  assert.match(readFileSync(junk, 'utf8'), /^this is not a database/);
+
+  const torn = join(tmp.dir, 'torn.db');
+  const store = await open(torn);
+  for (let i = 0; i < 200; i++) await put(store, link(`name${i}`, `http://h/${'x'.repeat(200)}`));
+  await store.close();
+  const bytes = readFileSync(torn);
+  bytes.fill(0x5a, 4096 * 2, 4096 * 8);
+  writeFileSync(torn, bytes);
+  assert.equal(await codeOf(torn), 'ERR_DATABASE_CORRUPT');
+
+  const foreign = join(tmp.dir, 'foreign.db');
+  const other = new SqliteDatabase(foreign);
+  other.exec('create table Links (ID text); create table Stats (ID text)');
+  other.close();
+  assert.equal(await codeOf(foreign), 'ERR_DATABASE_FOREIGN');
+  assert.equal(await codeOf(join(tmp.dir, 'no', 'such', 'dir.db')), 'ERR_DATABASE');
+});
+
+test('what another process writes is seen, and neither overwrites the other', async () => {
+  using tmp = temporary();
+  const file = join(tmp.dir, 'go.db');
+  const one = await open(file);
+  const two = await open(file);
+  await put(one, link('a', 'http://one/'));
+  await two.change('a', NOBODY, (before) => ({ ...before!, owner: 'two' }));
+  await one.flush();
+  assert.deepEqual([one.links.get('a')!.long, one.links.get('a')!.owner], ['http://one/', 'two']);
+  await one.close();
+  await two.close();
+});
+
+test('after closing, everything answers ERR_CLOSED', async () => {
+  const store = await open(':memory:');
+  await store.close();
+  await store.close();
+  await assert.rejects(put(store, link('a')), { code: 'ERR_CLOSED' });
+});
+
+test('a link whose creation was answered is there after kill -9', async () => {
+  using tmp = temporary();
+  const file = join(tmp.dir, 'go.db');
+  const script = fileURLToPath(new URL('./testing/writer.js', import.meta.url));
+  const answered: string[] = [];
+  for (let round = 0; round < 15; round++) {
+    const child = fork(script, [file, String(round)], { execArgv: [] });
+    await new Promise<void>((resolve, reject) => {
+      // Killed at a different moment each round, always in the middle of writing.
+      let left = 3 + ((round * 7) % 23);
+      child.on('error', reject);
+      child.on('exit', (code) =>
+        code === null ? resolve() : reject(new Error(`writer ended: ${code}`)),
+      );
+      child.on('message', (name: string) => {
+        answered.push(name);
+        if (--left === 0) child.kill('SIGKILL');
+      });
+    });
+  }
+  const store = await open(file);
+  for (const name of answered) {
+    assert.ok(store.links.has(linkId(name)), name);
+    assert.equal((await store.changes(linkId(name), 2)).length, 1, `event of ${name}`);
+  }
+  assert.ok(answered.length >= 45);
+  await store.close();
+});
