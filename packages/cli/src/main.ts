@@ -22,7 +22,7 @@ function program(): Command {
     .description('Private services for the people you trust.')
     .version(version(), '--version', 'print the version')
     .showHelpAfterError('(run it with --help to see what it takes)')
-    .configureHelp({ showGlobalOptions: true });
+    .enablePositionalOptions();
   for (const command of [
     upCommand(),
     golinkCommand(),

@@ -6,7 +6,6 @@ import { Command } from 'commander';
 import { controlHandlers } from '../admin/control.ts';
 import { processHandlers } from '../admin/process.ts';
 import { serveAdmin } from '../adminsocket.ts';
-import { openCoordinator } from '../coordinator.ts';
 import { openDataDir, readSettings, writeSettings } from '../datadir.ts';
 import { Disposal } from '../disposal.ts';
 import { CliError } from '../errors.ts';
@@ -55,6 +54,7 @@ export function controlCommand(): Command {
 }
 
 async function control(options: ControlOptions): Promise<void> {
+  const { openCoordinator } = await import('../coordinator.ts');
   const output = createOutput();
   using interruption = onInterruption();
   await using opened = new Disposal();

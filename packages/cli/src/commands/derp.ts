@@ -1,8 +1,6 @@
 // `cove derp`: a relay alone, for a network whose coordination server runs elsewhere.
-import { listenDerp } from '@cove/derp';
 import type { NodePublic } from '@cove/protocol/keys';
 import { Command } from 'commander';
-import { listenError, relayPorts } from '../coordinator.ts';
 import { Disposal } from '../disposal.ts';
 import { CliError } from '../errors.ts';
 import { parseListenAddress, reachableAddresses } from '../listenaddress.ts';
@@ -43,6 +41,8 @@ export function derpCommand(): Command {
 }
 
 async function derp(options: DerpOptions): Promise<void> {
+  const { listenDerp } = await import('@cove/derp');
+  const { listenError, relayPorts } = await import('../coordinator.ts');
   const output = createOutput();
   using interruption = onInterruption();
   await using opened = new Disposal();

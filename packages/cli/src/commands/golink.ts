@@ -2,7 +2,7 @@
 import { createReadStream, createWriteStream, statSync } from 'node:fs';
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createGolink, type ImportProgress, type ImportReport } from '@cove/golink';
+import type { Golink, ImportProgress, ImportReport } from '@cove/golink';
 import { Command } from 'commander';
 import { golinkHandlers } from '../admin/golink.ts';
 import { processHandlers } from '../admin/process.ts';
@@ -11,8 +11,7 @@ import { openDataDir } from '../datadir.ts';
 import { Disposal } from '../disposal.ts';
 import { CliError, errorCode } from '../errors.ts';
 import { createOutput } from '../output.ts';
-import { GOLINK_SUMMARY, type GolinkApp, openGolink } from '../services/golink.ts';
-import { runService } from '../services/service.ts';
+import type { GolinkApp } from '../services/golink.ts';
 import { onInterruption } from '../signals.ts';
 import { dirOption, jsonOption, print, verboseOption } from './options.ts';
 
@@ -29,6 +28,7 @@ interface ServeOptions {
 export function golinkCommand(): Command {
   const golink = new Command('golink')
     .description('serve go/ links on a tailnet you already have')
+    .enablePositionalOptions()
     .addOption(dirOption())
     .option('--hostname <name>', 'name of the node', 'go')
     .option('--control-url <url>', 'coordination server (default: TS_CONTROL_URL, else Tailscale)')
@@ -58,6 +58,8 @@ export function golinkCommand(): Command {
 }
 
 async function serve(options: ServeOptions): Promise<void> {
+  const { GOLINK_SUMMARY, openGolink } = await import('../services/golink.ts');
+  const { runService } = await import('../services/service.ts');
   const output = createOutput();
   using interruption = onInterruption();
   await using opened = new Disposal();
@@ -108,12 +110,12 @@ async function serve(options: ServeOptions): Promise<void> {
 }
 
 /** Long enough for a slow server; a person at a login page has as long as it takes. */
-const JOIN_TIMEOUT_MS = 30_000;
+const JOIN_TIMEOUT_MS = 15_000;
 
 function waitAtMost(milliseconds: number): { readonly signal: AbortSignal; extend(): void } {
   const controller = new AbortController();
   const abort = (): void => controller.abort(new DOMException('not in time', 'TimeoutError'));
-  const timer = setTimeout(abort, milliseconds);
+  const timer = setTimeout(abort, milliseconds).unref();
   return { signal: controller.signal, extend: () => clearTimeout(timer) };
 }
 
@@ -189,7 +191,8 @@ function toStdout(): Writable {
   });
 }
 
-async function openOffline(path: string): Promise<Awaited<ReturnType<typeof createGolink>>> {
+async function openOffline(path: string): Promise<Golink> {
+  const { createGolink } = await import('@cove/golink');
   const dir = openDataDir(path);
   return createGolink({
     database: dir.golinkDatabase,

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { isPrivateAddress, machineAddresses, parseListenAddress } from '../listenaddress.ts';
 import { createOutput, type Output } from '../output.ts';
 import { onInterruption } from '../signals.ts';
-import { startTailnet, type Tailnet } from '../tailnet.ts';
+import type { Tailnet } from '../tailnet.ts';
 import { collect, dirOption, jsonOption, parsePort, verboseOption } from './options.ts';
 
 interface UpOptions {
@@ -44,6 +44,7 @@ export function upCommand(): Command {
 
 async function up(options: UpOptions): Promise<void> {
   const { listen, json, verbose, ...rest } = options;
+  const { startTailnet } = await import('../tailnet.ts');
   const output = createOutput();
   using interruption = onInterruption();
   const addresses = listen.map(parseListenAddress);
