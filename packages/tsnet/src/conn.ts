@@ -266,7 +266,7 @@ export class Conn extends Duplex {
     encoding?: BufferEncoding | ((error: Error | null | undefined) => void),
     done?: (error: Error | null | undefined) => void,
   ): boolean {
-    if (this.writableEnded && this.readableEnded && !this.allowHalfOpen && !this.destroyed) {
+    if (this.writableEnded && this.readableEnded && !this.allowHalfOpen) {
       const message = 'This socket has been ended by the other party';
       const error = new TsnetError('EPIPE', message, { syscall: 'write' });
       const callback = typeof encoding === 'function' ? encoding : done;
@@ -319,8 +319,9 @@ export class Conn extends Duplex {
     const socket = this.#socket;
     if (socket) {
       socket.handler = DETACHED;
-      if (error) socket.abort();
-      else socket.close();
+      // As the kernel does it: what was accepted is still sent, and only unread data makes it a reset. An
+      // http.Server counts on it when it answers 408 and destroys with an error.
+      socket.close();
     }
     this.#hold(false);
     const pending = this.#pending;

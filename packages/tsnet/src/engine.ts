@@ -4,14 +4,15 @@
 // In:  relay -> magicsock -> wireguard.receive -> allowed source? -> filter -> netstack.input -> Conn.
 // Out: Conn.write -> netstack -> filter notes the flow -> route to peer -> wireguard.send -> magicsock.
 
-import type { StackOptions, TcpHandler, TcpSocket } from '@cove/netstack';
+import type { StackOptions } from '@cove/netstack';
 import type { Crypto } from '@cove/protocol/crypto';
 import { type NodePublic, nodePublic, type PrivateKey } from '@cove/protocol/keys';
 import { formatAddr, parseAddr, parsePrefix } from '@cove/protocol/netaddr';
 import type { Clock, Timer } from './clock.ts';
-import { Conn, type ConnEnvironment, type ConnectTarget } from './conn.ts';
+import { Conn, type ConnEnvironment } from './conn.ts';
 import { DataPath } from './datapath.ts';
-import { closedError, TsnetError } from './errors.ts';
+import { Dialer } from './dialer.ts';
+import { closedError } from './errors.ts';
 import { type AddressRange, IpSet, prefixRange } from './filter/ipset.ts';
 import { anySourceOverlaps, type CompiledRules, compileRules, NO_RULES } from './filter/rules.ts';
 import { Listener } from './listener.ts';
@@ -26,6 +27,8 @@ import { type NetworkMap, nodeAddresses } from './netmap.ts';
 import { NodeTable, type Peer } from './nodetable.ts';
 import { PacketConn } from './packetconn.ts';
 import { PeerApi, peerApiPort } from './peerapi.ts';
+import { Pinger, type PingOptions, type PingResult } from './ping.ts';
+import { Turns } from './turns.ts';
 import { type WhoIs, whoIsAddress } from './whois.ts';
 
 /** What the engine tells its owner. All are called outside the packet path; none may throw. */
@@ -111,15 +114,11 @@ export class Engine {
   readonly #listeners: Set<Listener> = new Set();
   readonly #packetConns: Set<PacketConn> = new Set();
   readonly #conns: Set<Conn> = new Set();
-  readonly #connecting: Set<{ readonly socket: TcpSocket; readonly handler: TcpHandler }> =
-    new Set();
+  readonly #turns: Turns;
+  readonly #dialer: Dialer;
+  readonly #pinger: Pinger;
   #rules: CompiledRules = NO_RULES;
   #shieldsUp = false;
-  #turnPending = false;
-  /** The time of the batch under way; undefined between batches. */
-  #batchNow: number | undefined;
-  #timer: Timer | undefined;
-  #timerAt = Number.POSITIVE_INFINITY;
   #forgetTimer: Timer | undefined;
   #peerApiListener: Listener | undefined;
   #closed = false;
@@ -128,6 +127,10 @@ export class Engine {
     const { clock, crypto, nodeKey } = options;
     this.#clock = clock;
     this.#log = options.log ?? silent;
+    this.#turns = new Turns(clock, (now) => {
+      this.#path.poll(now);
+      return this.#path.nextTick;
+    });
     this.#nodes = new NodeTable(options.acceptRoutes ?? false);
     this.#magicsock = new Magicsock({
       nodeKey,
@@ -138,8 +141,8 @@ export class Engine {
       dialRelay: options.dialRelay ?? relayDialer({ nodeKey, crypto, clock, ca: options.relayCa }),
       sink: {
         receive: (buf, offset, length, from) => {
-          this.#path.receive(buf, offset, length, from, this.#now());
-          this.#wake();
+          this.#path.receive(buf, offset, length, from, this.#turns.now());
+          this.#turns.wake();
         },
         relayConnected: (connected) => {
           if (!connected) this.#home.recheck();
@@ -157,10 +160,9 @@ export class Engine {
       sink: {
         transmit: (peer, buf, offset, length) => this.#magicsock.send(peer, buf, offset, length),
         reply: (path, buf, offset, length) => this.#magicsock.reply(path, buf, offset, length),
-        wake: () => this.#wake(),
-        pong: () => {},
-        refused: (localPort, remoteAddress, remotePort) =>
-          this.#refused(localPort, remoteAddress, remotePort),
+        wake: () => this.#turns.wake(),
+        pong: (peer, data, port) => this.#pinger.pong(peer, data, port),
+        refused: (localPort, address, port) => this.#dialer.refused(localPort, address, port),
       },
     });
     this.#home = new HomeKeeper({
@@ -174,8 +176,23 @@ export class Engine {
     this.#env = {
       clock,
       hold: new LoopHold(clock),
-      connect: (target, handler) => this.#connect(target, handler),
+      connect: (target, handler) => {
+        this.#checkOpen();
+        return this.#dialer.connect(target, handler);
+      },
     };
+    this.#dialer = new Dialer({
+      connect: (to) => this.#path.stack.connect(to),
+      resolve: (name) => this.resolve(name),
+      routesTo: (address) => this.routesTo(address),
+    });
+    this.#pinger = new Pinger({
+      clock,
+      crypto,
+      path: this.#path,
+      magicsock: this.#magicsock,
+      ownAddress: (length) => this.#ownAddresses().find((addr) => addr.length === length),
+    });
     this.peerApi = new PeerApi({
       whoIs: (address) => this.whoIsAddr(address),
       isOwnAddress: (address) => this.#isOwnAddress(address),
@@ -202,12 +219,12 @@ export class Engine {
       for (const problem of this.#rules.problems) this.#log('warn', 'filter rule', { problem });
     }
     if (newSelf || newRules || changes.added.length > 0 || changes.changed.length > 0)
-      this.#installFilter(map);
+      this.#installFilter();
     if (before?.derpMap !== map.derpMap) {
       this.#magicsock.setDerpMap(map.derpMap);
       this.#home.setMap(map.derpMap);
     }
-    this.#wake();
+    this.#turns.wake();
   }
 
   /**
@@ -308,7 +325,7 @@ export class Engine {
   /** Refuse all new inbound flows; replies still pass. */
   setShieldsUp(on: boolean): void {
     this.#shieldsUp = on;
-    if (this.#nodes.map) this.#installFilter(this.#nodes.map);
+    if (this.#nodes.map) this.#installFilter();
   }
 
   /** Peers that the node has exchanged something with. */
@@ -325,6 +342,11 @@ export class Engine {
         active: wireguard.hasSession(now),
       };
     });
+  }
+
+  /** Rejects ETIMEDOUT, EHOSTUNREACH when no peer has the address, or with the signal's reason. */
+  ping(options: PingOptions): Promise<PingResult> {
+    return this.#pinger.ping(options);
   }
 
   /** Dropped packets by reason, packets and bytes by direction, since the start. */
@@ -355,7 +377,7 @@ export class Engine {
     // One last turn carries the resets.
     this.#path.poll(this.#clock.now());
     this.#closed = true;
-    this.#timer?.cancel();
+    this.#turns.stop();
     this.#forgetTimer?.cancel();
     this.peerApi.close();
     this.#path.close();
@@ -365,104 +387,6 @@ export class Engine {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  /** One reading of the clock per batch. */
-  #now(): number {
-    this.#batchNow ??= this.#clock.now();
-    return this.#batchNow;
-  }
-
-  /** Asks for a turn once everything that is to be read now has been read. */
-  #wake(): void {
-    if (this.#turnPending) return;
-    this.#turnPending = true;
-    setImmediate(() => this.#turn());
-  }
-
-  #turn(): void {
-    this.#turnPending = false;
-    this.#batchNow = undefined;
-    if (this.#closed) return;
-    const now = this.#clock.now();
-    this.#path.poll(now);
-    const next = this.#path.nextTick;
-    if (next === undefined) return;
-    if (next <= now) this.#wake();
-    else if (next < this.#timerAt) this.#arm(next, next - now);
-  }
-
-  /** A timer that turns out early finds nothing due and is set again: cheaper than moving it every turn. */
-  #arm(at: number, delay: number): void {
-    this.#timer?.cancel();
-    this.#timerAt = at;
-    this.#timer = this.#clock.schedule(delay, () => {
-      this.#timerAt = Number.POSITIVE_INFINITY;
-      this.#turn();
-    });
-  }
-
-  #connect(target: ConnectTarget, handler: TcpHandler): TcpSocket {
-    this.#checkOpen();
-    const literal = parseAddr(target.host);
-    const remoteAddress = literal ? target.host : this.resolve(target.host)[0];
-    if (remoteAddress === undefined) {
-      throw new TsnetError('ENOTFOUND', `getaddrinfo ENOTFOUND ${target.host}`, {
-        syscall: 'getaddrinfo',
-        address: target.host,
-        port: target.port,
-      });
-    }
-    if (!this.routesTo(remoteAddress)) {
-      throw new TsnetError('EHOSTUNREACH', `connect EHOSTUNREACH ${remoteAddress}:${target.port}`, {
-        syscall: 'connect',
-        address: remoteAddress,
-        port: target.port,
-      });
-    }
-    const entry: { socket: TcpSocket; handler: TcpHandler } = {
-      handler,
-      socket: this.#path.stack.connect({
-        remoteAddress,
-        remotePort: checkPort(target.port),
-        ...(target.localAddress === undefined ? {} : { localAddress: target.localAddress }),
-        ...(target.localPort === undefined ? {} : { localPort: target.localPort }),
-        handler: {
-          ...handler,
-          readable: (socket) => handler.readable(socket),
-          connected: (socket) => {
-            this.#connecting.delete(entry);
-            socket.handler = handler;
-            handler.connected?.(socket);
-          },
-          closed: (socket, error) => {
-            this.#connecting.delete(entry);
-            handler.closed(socket, error);
-          },
-        },
-      }),
-    };
-    this.#connecting.add(entry);
-    return entry.socket;
-  }
-
-  /** A peer told us that its rules forbid a connection we are opening: fail it now instead of in two minutes. */
-  #refused(localPort: number, remoteAddress: string, remotePort: number): void {
-    for (const entry of this.#connecting) {
-      const { socket, handler } = entry;
-      if (
-        socket.state === 'SYN-SENT' &&
-        socket.localPort === localPort &&
-        socket.remotePort === remotePort &&
-        socket.remoteAddress === remoteAddress
-      ) {
-        this.#connecting.delete(entry);
-        setImmediate(() => {
-          handler.closed(socket, 'ECONNREFUSED');
-          socket.abort();
-        });
-      }
-    }
   }
 
   #listenPeerApi(port: number): void {
@@ -481,11 +405,11 @@ export class Engine {
     }
   }
 
-  #installFilter(map: NetworkMap): void {
-    const local = new IpSet(ownRanges(map));
+  #installFilter(): void {
+    const local = new IpSet(this.#ownAddresses().map((addr) => ({ first: addr, last: addr })));
     const unsigned: AddressRange[] = [];
     for (const peer of this.#nodes.peers) {
-      if (peer.node.UnsignedPeerAPIOnly === true) unsigned.push(...ownRangesOf(peer));
+      if (peer.node.UnsignedPeerAPIOnly === true) unsigned.push(...routeRanges(peer));
     }
     const unsafe = unsigned.length > 0 && anySourceOverlaps(this.#rules, unsigned);
     if (unsafe) this.#log('warn', 'the packet filter names a peer outside the tailnet lock');
@@ -499,6 +423,11 @@ export class Engine {
     });
   }
 
+  #ownAddresses(): Uint8Array[] {
+    const map = this.#nodes.map;
+    return map ? nodeAddresses(map.self).map((text) => parseAddr(text)!) : [];
+  }
+
   #isOwnAddress(address: string): boolean {
     const map = this.#nodes.map;
     return map !== undefined && nodeAddresses(map.self).includes(address);
@@ -509,14 +438,7 @@ export class Engine {
   }
 }
 
-function ownRanges(map: NetworkMap): AddressRange[] {
-  return nodeAddresses(map.self).flatMap((text) => {
-    const addr = parseAddr(text);
-    return addr ? [{ first: addr, last: addr }] : [];
-  });
-}
-
-function ownRangesOf(peer: Peer): AddressRange[] {
+function routeRanges(peer: Peer): AddressRange[] {
   return (peer.node.AllowedIPs ?? peer.node.Addresses).flatMap((text) => {
     const prefix = parsePrefix(text);
     return prefix ? [prefixRange(prefix)] : [];

@@ -22,6 +22,15 @@ export const MIN_LENGTH = 7;
 export const PING_LENGTH = 9;
 export const DISCO_LENGTH = 33;
 
+/** A ping with 8 bytes of data; addresses are 4 or 16 bytes, both the same. */
+export function encodePing(from: Uint8Array, to: Uint8Array, data: Uint8Array): Uint8Array {
+  const out = new Uint8Array((from.length === 4 ? 20 : 40) + PING_LENGTH);
+  const at = writeHeader(out, from, to);
+  out[at] = TSMP_PING;
+  out.set(data, at + 1);
+  return out;
+}
+
 /** A pong for the ping whose header was parsed: addresses swapped, data copied. */
 export function encodePong(
   ping: PacketHeader,
@@ -58,28 +67,40 @@ export function encodeReject(
   return out;
 }
 
-/** Writes the IP header that answers a packet; returns its length. The rest of `out` is the payload. */
+/** Writes the IP header that answers a packet; returns its length. */
 function answerHeader(
   out: Uint8Array,
   to: PacketHeader,
   packet: Uint8Array,
   offset: number,
 ): number {
-  if (to.family === 6) {
+  const [src, length] = to.family === 4 ? [12, 4] : [8, 16];
+  const sourceAt = offset + src;
+  const destinationAt = sourceAt + length;
+  return writeHeader(
+    out,
+    packet.subarray(destinationAt, destinationAt + length),
+    packet.subarray(sourceAt, sourceAt + length),
+  );
+}
+
+/** Writes an IP header; the rest of `out` is the payload. Returns the header's length. */
+function writeHeader(out: Uint8Array, from: Uint8Array, to: Uint8Array): number {
+  if (from.length === 16) {
     out[0] = 0x60;
     out[5] = out.length - 40;
     out[6] = TSMP;
     out[7] = 64;
-    out.set(packet.subarray(offset + 24, offset + 40), 8);
-    out.set(packet.subarray(offset + 8, offset + 24), 24);
+    out.set(from, 8);
+    out.set(to, 24);
     return 40;
   }
   out[0] = 0x45;
   out[3] = out.length;
   out[8] = 64;
   out[9] = TSMP;
-  out.set(packet.subarray(offset + 16, offset + 20), 12);
-  out.set(packet.subarray(offset + 12, offset + 16), 16);
+  out.set(from, 12);
+  out.set(to, 16);
   let sum = 0;
   for (let i = 0; i < 20; i += 2) sum += (out[i]! << 8) | out[i + 1]!;
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);

@@ -1,0 +1,394 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { Agent, createServer, get, type IncomingMessage } from 'node:http';
+import { afterEach, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { DerpClient } from '@cove/derp/client';
+import { PrivateKey } from '@cove/protocol/keys';
+import type { Conn } from './conn.ts';
+import type { Engine } from './engine.ts';
+import { crypto, TestTailnet, until } from './testing/tailnet.ts';
+
+let open: TestTailnet | undefined;
+
+async function tailnet(regions = 1): Promise<TestTailnet> {
+  open = await TestTailnet.start(regions);
+  return open;
+}
+
+afterEach(async () => {
+  await open?.close();
+  open = undefined;
+});
+
+async function fetchPage(from: Engine, address: string, port: number, path = '/'): Promise<string> {
+  const agent = new Agent();
+  agent.createConnection = (options) => from.newConn().connect(Number(options.port), options.host!);
+  const [message] = (await once(get({ host: address, port, path, agent }), 'response')) as [
+    IncomingMessage,
+  ];
+  let body = '';
+  for await (const chunk of message) body += String(chunk);
+  return body;
+}
+
+async function readAll(conn: Conn): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of conn) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+test('two engines speak HTTP through a relay, and know who is at the other end', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add({ User: 2 });
+  net.publish();
+  const http = createServer((req, res) => {
+    const who = b.engine.whoIsAddr(req.socket.remoteAddress!)!;
+    res.end(`${who.user.loginName} on ${who.node.computedName}`);
+  });
+  b.engine.listenTcp({ port: 80 }).serve(http);
+  assert.equal(await fetchPage(a.engine, '100.64.0.2', 80), 'alice@example.com on host1');
+  assert.equal(await fetchPage(a.engine, 'fd7a:115c:a1e0::2', 80), 'alice@example.com on host1');
+  assert.equal(await fetchPage(a.engine, 'host2', 80), 'alice@example.com on host1');
+  assert.deepEqual(a.homes, [1]);
+  assert.deepEqual(a.connected, [true]);
+  const [status] = a.engine.peerStatus();
+  assert.equal(status!.nodeKey, b.node.Key);
+  assert.equal(status!.relay, 1);
+  assert.equal(status!.active, true);
+});
+
+test('a transfer of 16 MiB arrives whole through the relay', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  net.publish();
+  const listener = b.engine.listenTcp({ port: 80 });
+  listener.on('connection', (conn) => conn.pipe(conn));
+  const conn = await a.engine.dialTcp({ address: '100.64.0.2', port: 80 });
+  const data = randomBytes(16 << 20);
+  const echo = readAll(conn);
+  conn.end(data);
+  assert.ok(data.equals(await echo));
+});
+
+test('a dial to oneself loops back', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  net.publish();
+  a.engine.listenTcp({ port: 80 }).serve(createServer((_req, res) => res.end('self')));
+  assert.equal(await fetchPage(a.engine, '100.64.0.1', 80), 'self');
+});
+
+test('unknown names and addresses that no peer has fail at once', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  net.publish();
+  await assert.rejects(a.engine.dialTcp({ address: 'nobody', port: 80 }), { code: 'ENOTFOUND' });
+  await assert.rejects(a.engine.dialTcp({ address: '100.64.0.9', port: 80 }), {
+    code: 'EHOSTUNREACH',
+    address: '100.64.0.9',
+  });
+});
+
+test('a closed port is ECONNREFUSED; a port the rules forbid too, without waiting', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  net.publish();
+  await assert.rejects(a.engine.dialTcp({ address: '100.64.0.2', port: 9 }), {
+    code: 'ECONNREFUSED',
+    syscall: 'connect',
+    address: '100.64.0.2',
+    port: 9,
+  });
+  const only80 = [{ SrcIPs: ['*'], DstPorts: [{ IP: '*', Ports: { First: 80, Last: 80 } }] }];
+  b.engine.setNetworkMap(net.mapFor(b, { filterRules: only80 }));
+  b.engine.listenTcp({ port: 81 });
+  const started = performance.now();
+  await assert.rejects(a.engine.dialTcp({ address: '100.64.0.2', port: 81 }), {
+    code: 'ECONNREFUSED',
+  });
+  assert.ok(performance.now() - started < 2_000);
+  assert.equal(b.engine.counters()['drop_in_no_rule'], 1);
+});
+
+test('without filter rules nothing comes in, and shields up keeps only replies', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  net.publish();
+  for (const { engine } of [a, b])
+    engine.listenTcp({ port: 80 }).serve(createServer((_req, res) => res.end('ok')));
+  assert.equal(await fetchPage(a.engine, '100.64.0.2', 80), 'ok');
+  b.engine.setShieldsUp(true);
+  await assert.rejects(a.engine.dialTcp({ address: '100.64.0.2', port: 80 }), {
+    code: 'ECONNREFUSED',
+  });
+  assert.equal(await fetchPage(b.engine, '100.64.0.1', 80), 'ok', 'outbound works');
+  b.engine.setShieldsUp(false);
+  b.engine.setNetworkMap(net.mapFor(b, { filterRules: [] }));
+  await assert.rejects(a.engine.dialTcp({ address: '100.64.0.2', port: 80 }), {
+    code: 'ECONNREFUSED',
+  });
+});
+
+test('datagrams pass both ways, and replies to what was sent need no rule', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  net.publish();
+  const server = b.engine.listenUdp({ port: 53 });
+  server.on('message', (bytes, from) => server.send(`re: ${bytes}`, from.port, from.address));
+  a.engine.setNetworkMap(net.mapFor(a, { filterRules: [] }));
+  const client = a.engine.listenUdp({ port: 0 });
+  client.send('question', 53, '100.64.0.2');
+  const [reply, from] = await once(client, 'message');
+  assert.equal(String(reply), 're: question');
+  assert.deepEqual(
+    { ...(from as object) },
+    { address: '100.64.0.2', family: 'IPv4', port: 53, size: 12, localAddress: '100.64.0.1' },
+  );
+});
+
+test('pings of all three kinds are answered', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  net.publish();
+  const address = '100.64.0.2';
+  const disco = await a.engine.ping({ address, type: 'disco' });
+  assert.equal(disco.relay, 1);
+  const tsmp = await a.engine.ping({ address, type: 'tsmp' });
+  assert.equal(tsmp.peerApiPort, b.engine.peerApiPort);
+  const icmp = await a.engine.ping({ address, type: 'icmp' });
+  assert.ok(icmp.roundTripTime > 0 && icmp.roundTripTime < 1000);
+  b.engine.setNetworkMap(net.mapFor(b, { filterRules: [] }));
+  await a.engine.ping({ address, type: 'tsmp' });
+  await a.engine.ping({ address, type: 'disco' });
+  await assert.rejects(a.engine.ping({ address, type: 'icmp', timeout: 100 }), {
+    code: 'ETIMEDOUT',
+  });
+});
+
+test('peerapi answers nodes whatever the filter says, and only to its own Host', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  net.publish();
+  b.engine.setNetworkMap(net.mapFor(b, { filterRules: [] }));
+  const port = b.engine.peerApiPort;
+  assert.ok(port >= 32768 && port <= 65535);
+  assert.match(await fetchPage(a.engine, '100.64.0.2', port), /Hello, Alice \(100\.64\.0\.1\)/);
+  assert.match(await fetchPage(a.engine, '100.64.0.2', port, '/v0/nothing'), /unsupported/);
+  const raw = await a.engine.dialTcp({ address: '100.64.0.2', port });
+  raw.end('GET / HTTP/1.1\r\nHost: evil.example:80\r\nConnection: close\r\n\r\n');
+  assert.match(String(await readAll(raw)), /^HTTP\/1.1 403/);
+});
+
+test('packets with a source address that is not the peer’s are dropped', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  const c = net.add();
+  net.publish();
+  // a believes to be c, and b to have c's address behind it: a's packets carry c's source address.
+  const asC = { ...a.node, Addresses: c.node.Addresses, AllowedIPs: c.node.Addresses };
+  a.engine.setNetworkMap({
+    ...net.mapFor(a),
+    self: asC,
+    peers: new Map([[b.id, b.node]]),
+  });
+  b.engine.listenTcp({ port: 80 });
+  const abort = AbortSignal.timeout(300);
+  await assert.rejects(a.engine.dialTcp({ address: '100.64.0.2', port: 80, signal: abort }), {
+    name: 'TimeoutError',
+  });
+  assert.ok(b.engine.counters()['wireguard_wrong_source']! >= 1);
+});
+
+test('forged and garbage packets are counted and dropped, whoever sends them', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  net.publish();
+  const region = net.derpMap.Regions!['1']!;
+  const handler = { packet: () => {} };
+  const stranger = await DerpClient.connect({
+    region,
+    privateKey: PrivateKey.generate(crypto.randomBytes),
+    handler,
+  });
+  const to = b.nodeKey.publicBytes(crypto.x25519);
+  for (let i = 0; i < 20; i++) stranger.send(to, randomBytes(148));
+  await until(() => b.engine.counters()['drop_in_unknown_source'] === 20, 'strangers dropped');
+  await stranger.close();
+  // The same key as a, without a's WireGuard: the relay vouches for it.
+  const forger = await DerpClient.connect({ region, privateKey: a.nodeKey, handler });
+  for (let length = 1; length <= 200; length += 3) {
+    const garbage = randomBytes(length);
+    garbage[0] = length % 6;
+    garbage.fill(0, Math.min(1, length), Math.min(4, length));
+    forger.send(to, garbage);
+  }
+  const disco = randomBytes(200);
+  disco.set([0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac]);
+  forger.send(to, disco);
+  await until(() => b.engine.counters()['drop_in_disco'] === 1, 'garbage disco dropped');
+  const counters = b.engine.counters();
+  assert.ok(counters['wireguard_malformed']! > 0);
+  assert.equal(counters['packets_in'], 0);
+  await forger.close();
+  b.engine.listenTcp({ port: 80 }).serve(createServer((_req, res) => res.end('alive')));
+  assert.equal(await fetchPage(a.engine, '100.64.0.2', 80), 'alive');
+});
+
+test('peers in different home regions reach each other', async () => {
+  const net = await tailnet(2);
+  const one = { Regions: { '1': net.derpMap.Regions!['1']! } };
+  const a = net.add({ HomeDERP: 1 });
+  const b = net.add({ HomeDERP: 2 });
+  const noHome1 = {
+    Regions: {
+      '1': { ...net.derpMap.Regions!['1']!, NoMeasureNoHome: true },
+      '2': net.derpMap.Regions!['2']!,
+    },
+  };
+  const noHome2 = {
+    Regions: {
+      '1': net.derpMap.Regions!['1']!,
+      '2': { ...net.derpMap.Regions!['2']!, NoMeasureNoHome: true },
+    },
+  };
+  a.engine.setNetworkMap(net.mapFor(a, { derpMap: noHome2 }));
+  b.engine.setNetworkMap(net.mapFor(b, { derpMap: noHome1 }));
+  b.engine.listenTcp({ port: 80 }).serve(createServer((_req, res) => res.end('over there')));
+  assert.deepEqual([a.homes, b.homes], [[1], [2]]);
+  assert.equal(await fetchPage(a.engine, '100.64.0.2', 80), 'over there');
+  assert.equal(a.engine.peerStatus()[0]!.relay, 2);
+  assert.ok(one);
+});
+
+test('with several regions the home is measured, and chosen', async () => {
+  const net = await tailnet(3);
+  const latency: Record<string, number>[] = [];
+  const a = net.add(
+    {},
+    {
+      callbacks: {
+        homeDerp: (region) => homes.push(region),
+        derpConnected: () => {},
+        derpLatency: (report) => latency.push(report),
+      },
+    },
+  );
+  const homes: number[] = [];
+  net.publish();
+  await until(() => homes.length > 0, 'a home');
+  assert.ok([1, 2, 3].includes(homes[0]!));
+  assert.deepEqual(Object.keys(latency[0]!).sort(), ['1-v4', '2-v4', '3-v4']);
+  assert.equal(a.engine.homeDerp, homes[0]);
+});
+
+test('a relay that goes and comes back carries on', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  net.publish();
+  b.engine.listenTcp({ port: 80 }).serve(createServer((_req, res) => res.end('still here')));
+  assert.equal(await fetchPage(a.engine, '100.64.0.2', 80), 'still here');
+  const { port } = net.relays[1]!.addresses[0]!;
+  await net.relays[1]!.close();
+  await until(() => a.connected.length === 2, 'the loss is noticed');
+  assert.deepEqual(a.connected, [true, false]);
+  await net.startRelay(1, port);
+  assert.equal(await fetchPage(a.engine, '100.64.0.2', 80), 'still here');
+  assert.deepEqual(a.connected, [true, false, true]);
+});
+
+test('a peer that restarts with new keys of discovery is reached again', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  net.publish();
+  b.engine.listenTcp({ port: 80 }).serve(createServer((_req, res) => res.end('first')));
+  assert.equal(await fetchPage(a.engine, '100.64.0.2', 80), 'first');
+  await b.engine.close();
+  const again = net.add({}, { nodeKey: b.nodeKey });
+  again.node = { ...b.node, DiscoKey: again.node.DiscoKey! };
+  net.engines.splice(net.engines.indexOf(b), 1);
+  net.publish();
+  again.engine.listenTcp({ port: 80 }).serve(createServer((_req, res) => res.end('second')));
+  assert.equal(await fetchPage(a.engine, '100.64.0.2', 80), 'second');
+});
+
+test('a peer removed from the map can neither be reached nor reach', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  net.publish();
+  b.engine.listenTcp({ port: 80 }).serve(createServer((_req, res) => res.end('ok')));
+  assert.equal(await fetchPage(a.engine, '100.64.0.2', 80), 'ok');
+  b.engine.setNetworkMap({ ...net.mapFor(b), peers: new Map() });
+  assert.equal(b.engine.whoIsAddr('100.64.0.1'), undefined);
+  await assert.rejects(
+    a.engine.dialTcp({ address: '100.64.0.2', port: 80, signal: AbortSignal.timeout(200) }),
+    { name: 'TimeoutError' },
+  );
+  await assert.rejects(b.engine.dialTcp({ address: '100.64.0.1', port: 80 }), {
+    code: 'EHOSTUNREACH',
+  });
+});
+
+test('close resets connections, ends listeners and refuses everything after', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  net.publish();
+  const listener = b.engine.listenTcp({ port: 80 });
+  const accepted = once(listener, 'connection');
+  const near = await a.engine.dialTcp({ address: '100.64.0.2', port: 80 });
+  const [far] = (await accepted) as [Conn];
+  const failed = once(near, 'error').catch(() => []);
+  const ended = Promise.race([failed, once(near, 'end')]);
+  far.on('error', () => {});
+  near.resume();
+  await b.engine.close();
+  await ended;
+  assert.equal(far.destroyed, true);
+  assert.equal(listener.listening, false);
+  assert.throws(() => b.engine.listenTcp({ port: 81 }), { code: 'ERR_CLOSED' });
+  await b.engine.close();
+});
+
+test('memory returns after a load of connections', async (t) => {
+  if (!globalThis.gc) {
+    t.skip('needs --expose-gc');
+    return;
+  }
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  net.publish();
+  b.engine.listenTcp({ port: 80 }).on('connection', (conn) => conn.pipe(conn));
+  const load = async (): Promise<void> => {
+    await Promise.all(
+      Array.from({ length: 50 }, async () => {
+        const conn = await a.engine.dialTcp({ address: '100.64.0.2', port: 80 });
+        const echo = readAll(conn);
+        conn.end(randomBytes(256 << 10));
+        await echo;
+      }),
+    );
+    await delay(50);
+    globalThis.gc!();
+  };
+  await load();
+  const before = process.memoryUsage();
+  for (let i = 0; i < 4; i++) await load();
+  const after = process.memoryUsage();
+  const grown = after.heapUsed + after.external - before.heapUsed - before.external;
+  assert.ok(grown < 24 << 20, `${grown} bytes more`);
+});

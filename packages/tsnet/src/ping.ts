@@ -1,0 +1,146 @@
+// Three ways to ask whether a peer is there: a discovery message (the path), TSMP (WireGuard), ICMP (its IP stack).
+import type { Stack } from '@cove/netstack';
+import { toHex } from '@cove/protocol/bytes';
+import type { Crypto } from '@cove/protocol/crypto';
+import { parseAddr } from '@cove/protocol/netaddr';
+import type { Clock } from './clock.ts';
+import type { DataPath } from './datapath.ts';
+import { TsnetError, type TsnetErrorCode } from './errors.ts';
+import type { Magicsock } from './magicsock/magicsock.ts';
+import type { Peer } from './nodetable.ts';
+import { encodePing } from './tsmp.ts';
+
+export type PingType = 'disco' | 'tsmp' | 'icmp';
+
+export interface PingOptions {
+  /** Address of a peer. */
+  readonly address: string;
+  readonly type: PingType;
+  /** Milliseconds; default 5000. */
+  readonly timeout?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PingResult {
+  /** Milliseconds. */
+  readonly roundTripTime: number;
+  /** Relay region the answer came through; absent: not told by this kind of ping. */
+  readonly relay?: number;
+  /** Port of the peer's peerapi, where TSMP told it. */
+  readonly peerApiPort?: number;
+}
+
+const DEFAULT_TIMEOUT = 5_000;
+
+export interface PingerOptions {
+  readonly clock: Clock;
+  readonly crypto: Crypto;
+  readonly path: DataPath;
+  readonly magicsock: Magicsock;
+  /** Own address of a family (4 or 16 bytes long), undefined when there is none. */
+  readonly ownAddress: (length: number) => Uint8Array | undefined;
+}
+
+export class Pinger {
+  readonly #options: PingerOptions;
+  /** TSMP pings under way, by their data in hex. */
+  readonly #tsmp: Map<string, { readonly peer: Peer; onPong(peerApiPort: number): void }> =
+    new Map();
+
+  constructor(options: PingerOptions) {
+    this.#options = options;
+  }
+
+  /** A TSMP pong came; data is borrowed. */
+  pong(peer: Peer, data: Uint8Array, peerApiPort: number): void {
+    const id = toHex(data);
+    const ping = this.#tsmp.get(id);
+    if (ping?.peer !== peer) return;
+    this.#tsmp.delete(id);
+    ping.onPong(peerApiPort);
+  }
+
+  /** Rejects ETIMEDOUT, EHOSTUNREACH when no peer has the address, or with the signal's reason. */
+  ping(options: PingOptions): Promise<PingResult> {
+    const { clock } = this.#options;
+    const { address, type, signal, timeout = DEFAULT_TIMEOUT } = options;
+    const startedAt = clock.now();
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      const fail = (error: unknown): void => {
+        stop();
+        reject(error);
+      };
+      const failCode = (code: TsnetErrorCode): void =>
+        fail(new TsnetError(code, `ping ${code} ${address}`, { syscall: 'ping', address }));
+      const onAbort = (): void => fail(signal!.reason);
+      const timer = clock.schedule(timeout, () => failCode('ETIMEDOUT'), true);
+      let cancel: (() => void) | undefined;
+      const stop = (): void => {
+        timer.cancel();
+        signal?.removeEventListener('abort', onAbort);
+        cancel?.();
+      };
+      const answer = (facts: Omit<PingResult, 'roundTripTime'> = {}): void => {
+        stop();
+        resolve({ roundTripTime: clock.now() - startedAt, ...facts });
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      cancel = this.#start(type, address, timeout, answer, failCode);
+    });
+  }
+
+  /** Sends the ping; returns what forgets it. */
+  #start(
+    type: PingType,
+    address: string,
+    timeout: number,
+    answer: (facts?: Omit<PingResult, 'roundTripTime'>) => void,
+    fail: (code: TsnetErrorCode) => void,
+  ): (() => void) | undefined {
+    const { path, magicsock } = this.#options;
+    const bytes = parseAddr(address);
+    const peer = bytes && path.peerFor(bytes);
+    if (!peer) {
+      fail('EHOSTUNREACH');
+      return undefined;
+    }
+    if (type === 'icmp') return this.#icmp(path.stack, address, timeout, answer, fail);
+    if (type === 'tsmp') return this.#sendTsmp(peer, bytes, answer, fail);
+    const cancel = magicsock.ping(peer, ({ path: from }) => answer({ relay: from.region }));
+    if (!cancel) fail('EHOSTUNREACH');
+    return cancel;
+  }
+
+  #icmp(
+    stack: Stack,
+    address: string,
+    timeout: number,
+    answer: () => void,
+    fail: (code: TsnetErrorCode) => void,
+  ): () => void {
+    const done = (result: { ok: true } | { ok: false; error: TsnetErrorCode }): void =>
+      result.ok ? answer() : fail(result.error);
+    const ping = stack.ping({ address, timeout, done });
+    return () => ping.cancel();
+  }
+
+  #sendTsmp(
+    peer: Peer,
+    to: Uint8Array,
+    answer: (facts: { peerApiPort: number }) => void,
+    fail: (code: TsnetErrorCode) => void,
+  ): (() => void) | undefined {
+    const { crypto, path, clock, ownAddress } = this.#options;
+    const from = ownAddress(to.length);
+    if (!from) {
+      fail('EHOSTUNREACH');
+      return undefined;
+    }
+    const data = crypto.randomBytes(8);
+    const id = toHex(data);
+    this.#tsmp.set(id, { peer, onPong: (peerApiPort) => answer({ peerApiPort }) });
+    path.inject(peer, encodePing(from, to, data), clock.now());
+    return () => this.#tsmp.delete(id);
+  }
+}

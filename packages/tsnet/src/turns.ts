@@ -1,0 +1,60 @@
+// When the data path runs: a turn at the end of every batch of packets, and one timer at the earliest thing due.
+import type { Clock, Timer } from './clock.ts';
+
+/** Runs what is due; returns when it must run next, undefined when nothing is to be done by itself. */
+export type Turn = (now: number) => number | undefined;
+
+export class Turns {
+  readonly #clock: Clock;
+  readonly #turn: Turn;
+  #isPending = false;
+  #batchNow: number | undefined;
+  #timer: Timer | undefined;
+  #timerAt: number = Number.POSITIVE_INFINITY;
+  #stopped = false;
+
+  constructor(clock: Clock, turn: Turn) {
+    this.#clock = clock;
+    this.#turn = turn;
+  }
+
+  /** The time of the batch under way: the clock is read once for all packets of a turn. */
+  now(): number {
+    this.#batchNow ??= this.#clock.now();
+    return this.#batchNow;
+  }
+
+  /** Asks for a turn once everything that can be read now has been read. */
+  wake(): void {
+    if (this.#isPending || this.#stopped) return;
+    this.#isPending = true;
+    setImmediate(() => this.#run());
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  #run(): void {
+    this.#isPending = false;
+    if (this.#stopped) return;
+    const now = this.#clock.now();
+    this.#batchNow = now;
+    const next = this.#turn(now);
+    this.#batchNow = undefined;
+    if (next === undefined || this.#stopped) return;
+    if (next <= now) this.wake();
+    else if (next < this.#timerAt) this.#arm(next, next - now);
+  }
+
+  /** A timer that turns out early finds nothing due and is set again: cheaper than moving it every turn. */
+  #arm(at: number, delay: number): void {
+    this.#timer?.cancel();
+    this.#timerAt = at;
+    this.#timer = this.#clock.schedule(delay, () => {
+      this.#timerAt = Number.POSITIVE_INFINITY;
+      this.#run();
+    });
+  }
+}
