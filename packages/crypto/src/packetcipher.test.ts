@@ -174,9 +174,7 @@ test('after a call neither the session key nor the one-time key is left in the m
   wasm.open(key, 1, 2, slab, 0, 32);
   wasm.open(key, 1, 3, slab, 0, 32);
   assert.equal(memory.includes(key), false);
-  const nonce = new Uint8Array(12);
-  packetNonce(nonce, 1, 3);
-  // Block 0 of the stream from the published cipher, by way of a seal with a counter that starts there.
+  // Where assembly/layout.ts keeps the stream, whose first block is the one-time key.
   assert.equal(
     memory.subarray(320, 352).every((byte) => byte === 0),
     true,
@@ -201,6 +199,7 @@ test('slabs do not overlap, come zeroed, and their memory returns when freed', (
   assert.equal(again.byteOffset, where);
   assert.ok(again.every((byte) => byte === 0));
   wasm.freeSlab(again);
+  assert.throws(() => wasm.freeSlab(again), RangeError);
   assert.throws(() => wasm.allocSlab(0), RangeError);
   assert.throws(() => wasm.allocSlab(1.5), RangeError);
 });

@@ -40,7 +40,10 @@ export interface SlabAllocator {
    * Throws RangeError unless bytes is a positive integer.
    */
   allocSlab(bytes: number): Uint8Array;
-  /** Wipes a slab of allocSlab and gives its memory back; the caller keeps no view of it. */
+  /**
+   * Wipes a slab of allocSlab and gives its memory back; the caller keeps no view of it. Throws RangeError for
+   * other parts of that memory, as after a second call for the same slab.
+   */
   freeSlab(slab: Uint8Array): void;
 }
 
@@ -70,10 +73,13 @@ class SlabHeap implements SlabAllocator {
   }
 
   freeSlab(slab: Uint8Array): void {
+    if (slab.buffer !== this.#heap.buffer) {
+      slab.fill(0);
+      return;
+    }
     const start = slab.byteOffset;
-    const length = slab.buffer === this.#heap.buffer ? this.#used.get(start) : undefined;
-    slab.fill(0);
-    if (length === undefined) return;
+    const length = this.#used.get(start);
+    if (length === undefined) throw new RangeError('not a slab in use');
     this.#used.delete(start);
     this.#heap.fill(0, start, start + length);
     const holes = [...this.#holes, { start, end: start + length }];

@@ -312,7 +312,7 @@ function recordLength(type: number, hi: number, lo: number): number {
 const EARLY_MAGIC: Uint8Array = Uint8Array.of(0xff, 0xff, 0xff, 0x54, 0x53);
 const EARLY_HEADER = 9;
 /** Ours; what servers send is about 100 bytes, and some clients refuse more than 1024. */
-export const MAX_EARLY_PAYLOAD: number = 64 * 1024;
+export const MAX_EARLY_PAYLOAD: number = 16 * 1024;
 
 /** The early payload around its JSON, for the start of the server's plaintext. */
 export function encodeEarlyPayload(json: Uint8Array): Uint8Array {

@@ -80,10 +80,22 @@ function wide(min: bigint, max: bigint): Kind<number | bigint> {
 export const int64: Kind<number | bigint> = wide(-(2n ** 63n), 2n ** 63n - 1n);
 export const uint64: Kind<number | bigint> = wide(0n, 2n ** 64n - 1n);
 
+function converted<T>(parse: (text: string) => T): Kind<T> {
+  return {
+    read(value, label) {
+      const given = text.read(value, label);
+      try {
+        return parse(given);
+      } catch (cause) {
+        if (!(cause instanceof ProtocolError)) throw cause;
+        throw new ProtocolError(cause.code, `${label}: ${cause.message}`, { cause });
+      }
+    },
+  };
+}
+
 /** Standard base64. */
-export const bytes: Kind<Uint8Array> = {
-  read: (value, label) => fromBase64(text.read(value, label)),
-};
+export const bytes: Kind<Uint8Array> = converted(fromBase64);
 
 /** Any value as it is. */
 export const raw: Kind<unknown> = { read: (value) => value };
@@ -117,7 +129,7 @@ export const addrPort: Kind<string> = checked(
 
 /** A key by its parse function; the empty string is no key. */
 export function key<T extends string>(parse: (text: string) => T): Kind<T> {
-  return { read: (value, label) => parse(text.read(value, label)) };
+  return converted(parse);
 }
 
 /** Null elements are dropped. */

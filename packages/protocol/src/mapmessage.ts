@@ -3,7 +3,7 @@
 //
 //   0  4  payload length, little endian, as sent (after compression); never 0
 //   4  n  JSON, or one zstd frame of it when the request said Compress "zstd"
-import { concat, ProtocolError } from './bytes.ts';
+import { ProtocolError } from './bytes.ts';
 import {
   addr,
   addrPort,
@@ -274,6 +274,9 @@ export const parseMapResponse: (bytes: Uint8Array) => MapResponse = messageParse
 );
 
 const FRAME_HEADER = 4;
+/** Held for a message that arrives in pieces, doubled as they come. */
+const FIRST_PIECE = 4096;
+const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** A message behind its length, in a new array. Throws RangeError for an empty payload, which is no message. */
 export function encodeMapFrame(payload: Uint8Array): Uint8Array {
@@ -285,16 +288,17 @@ export function encodeMapFrame(payload: Uint8Array): Uint8Array {
 }
 
 /**
- * Cuts a map stream into payloads. Memory held is what arrived of the message under way, never what its length
- * claims; a claim above limit (bytes of one payload) throws ERR_TOO_LARGE, an empty message ERR_MALFORMED, and
- * every push after that ERR_CLOSED.
+ * Cuts a map stream into payloads. Memory held is at most twice what arrived of the message under way (at least
+ * 4 KiB), never what its length claims. A claim above limit (bytes of one payload) throws ERR_TOO_LARGE, an
+ * empty message ERR_MALFORMED, and every push after that ERR_CLOSED.
  */
 export class MapFrameReader {
   readonly #limit: number;
   readonly #header = new Uint8Array(FRAME_HEADER);
   #headerLength = 0;
-  #parts: Uint8Array[] = [];
-  #missing = 0;
+  #length = 0;
+  #payload: Uint8Array = EMPTY;
+  #have = 0;
   #dead = false;
 
   constructor(limit: number) {
@@ -312,23 +316,37 @@ export class MapFrameReader {
         if (this.#headerLength === FRAME_HEADER) this.#begin();
         continue;
       }
-      const part = bytes.subarray(at, at + this.#missing);
+      const part = bytes.subarray(at, at + this.#length - this.#have);
       at += part.length;
-      this.#missing -= part.length;
-      this.#parts.push(part);
-      if (this.#missing === 0) {
-        out.push(this.#parts.length === 1 ? part : concat(...this.#parts));
-        this.#parts = [];
-        this.#headerLength = 0;
+      if (part.length === this.#length) {
+        out.push(part);
+      } else {
+        this.#append(part);
+        if (this.#have < this.#length) continue;
+        out.push(this.#payload);
+        this.#payload = EMPTY;
+        this.#have = 0;
       }
+      this.#headerLength = 0;
     }
     return out;
+  }
+
+  #append(part: Uint8Array): void {
+    const have = this.#have + part.length;
+    if (have > this.#payload.length) {
+      const larger = new Uint8Array(Math.min(this.#length, Math.max(2 * have, FIRST_PIECE)));
+      larger.set(this.#payload.subarray(0, this.#have));
+      this.#payload = larger;
+    }
+    this.#payload.set(part, this.#have);
+    this.#have = have;
   }
 
   #begin(): void {
     const length = new DataView(this.#header.buffer).getUint32(0, true);
     if (length > 0 && length <= this.#limit) {
-      this.#missing = length;
+      this.#length = length;
       return;
     }
     this.#dead = true;
