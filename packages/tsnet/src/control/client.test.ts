@@ -20,6 +20,7 @@ import {
   type FakeStream,
   firstMap,
   REFUSED,
+  selfNode,
 } from './testing/fakecontrol.ts';
 
 const crypto = nodeCrypto();
@@ -418,6 +419,24 @@ test('an expiry that the server extends meanwhile ends the new login', async () 
   await probe.until(() => probe.maps.at(-1)?.selfExpired === false, 'the extension');
   const key = probe.identity.login!.nodeKey.publicBytes(crypto.x25519);
   assert.equal(nodePublic(key), control.registrations[0]?.NodeKey);
+});
+
+test('a map with the new key that overtakes the answer to the new login is not taken for an extension', async () => {
+  const { control, probe } = await withControl({
+    register: async (request, attempt) => {
+      if (attempt === 1) return ACCEPTED;
+      if (request.Followup === '') return { ...REFUSED, AuthURL: 'http://127.0.0.1/a/9' };
+      control.streams[0]?.send({ Node: selfNode(request.NodeKey) });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return ACCEPTED;
+    },
+    stream: (stream) => {
+      const expiry = control.streams.length === 1 ? { KeyExpiry: '2020-01-01T00:00:00Z' } : {};
+      stream.send(firstMap(stream.request.NodeKey, {}, expiry));
+    },
+  });
+  await probe.until(() => control.streams.length === 2, 'a stream with the new key');
+  assert.equal(control.streams[1]?.request.NodeKey, control.registrations.at(-1)?.NodeKey);
 });
 
 test('PingRequest: HEAD over Noise, and c2n /echo answered with a raw HTTP response', async () => {

@@ -403,6 +403,8 @@ export class ControlClient {
   #publish(connection: ControlConnection, session: AbortController): void {
     const { callbacks, clock } = this.#options;
     if (this.#map === undefined) return;
+    // The server may speak of the new key before its answer to the new login arrives: the next stream will say it all.
+    if (this.#renewal !== undefined && this.#map.self.Key !== this.#nodeKey()) return;
     const view = applyExpiry(this.#map, clock.wallNow());
     this.#expiryTimer?.cancel();
     if (view.next !== undefined) {
