@@ -10,6 +10,11 @@ import { nodeAead, nodeCrypto } from './nodecrypto.ts';
 import { WASM_BASE64 } from './wasmbytes.ts';
 import { wasmPacketCipher } from './wasmcipher.ts';
 
+declare const WebAssembly: {
+  Memory: new (limits: { initial: number }) => { readonly buffer: ArrayBuffer };
+  Module: new (code: Uint8Array) => object;
+  Instance: new (module: object, imports: object) => { readonly exports: unknown };
+};
 const EMPTY = new Uint8Array(0);
 const wasm = wasmPacketCipher()!;
 const ordinary = (bytes: number): Uint8Array => new Uint8Array(bytes);
@@ -41,6 +46,49 @@ test('the module in the tree is what its source compiles to', async () => {
   assert.equal(
     source(bytes),
     readFileSync(new URL('../src/wasmbytes.ts', import.meta.url), 'utf8'),
+  );
+});
+
+test('the one-time authenticator agrees with integer arithmetic at its edges (RFC 8439 section 2.5)', async () => {
+  const { compile } = await import(new URL('../scripts/wasm.mjs', import.meta.url).href);
+  const memory = new WebAssembly.Memory({ initial: 1 });
+  const module = new WebAssembly.Module(await compile('assembly/poly1305.ts'));
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  const { authenticate } = exports as { authenticate(ptr: number, length: number): void };
+  const heap = new Uint8Array(memory.buffer);
+  const little = (bytes: Uint8Array): bigint =>
+    BigInt(`0x0${toHex(Uint8Array.from(bytes).reverse())}`);
+  const tag = (key: Uint8Array, text: Uint8Array): bigint => {
+    const r = little(key.subarray(0, 16)) & 0x0ffffffc0ffffffc0ffffffc0fffffffn;
+    const padded = new Uint8Array(Math.ceil(text.length / 16) * 16 + 16);
+    padded.set(text);
+    new DataView(padded.buffer).setUint32(padded.length - 8, text.length, true);
+    let h = 0n;
+    for (let i = 0; i < padded.length; i += 16) {
+      h = ((h + little(padded.subarray(i, i + 16)) + (1n << 128n)) * r) % ((1n << 130n) - 5n);
+    }
+    return (h + little(key.subarray(16, 32))) & ((1n << 128n) - 1n);
+  };
+  const edge = fc.constantFrom(0x00, 0xff, 0x01, 0xfe, 0xfb, 0x02, 0x04, 0x80, 0xfc, 0x0f);
+  const edges = (maxLength: number, minLength = 0): fc.Arbitrary<Uint8Array> =>
+    fc
+      .oneof(
+        fc.array(edge, { minLength, maxLength }),
+        fc
+          .tuple(edge, fc.nat(maxLength - minLength))
+          .map(([byte, n]) => Array(minLength + n).fill(byte)),
+        fc.array(fc.nat(255), { minLength, maxLength }),
+      )
+      .map((bytes) => Uint8Array.from(bytes));
+  fc.assert(
+    fc.property(edges(16, 16), edges(16, 16), edges(200), (r, s, text) => {
+      const key = Uint8Array.from([...r, ...s]);
+      heap.set(key, 320);
+      heap.set(text, 1024);
+      authenticate(1024, text.length);
+      assert.equal(little(heap.subarray(832, 848)), tag(key, text));
+    }),
+    { numRuns: 2000 },
   );
 });
 
