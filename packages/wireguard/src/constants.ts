@@ -21,6 +21,7 @@ export const REKEY_AFTER_TIME_RECEIVING: number =
 /** All keys are wiped this long after the last one was made. */
 export const ZERO_KEYS_AFTER: number = 3 * REJECT_AFTER_TIME;
 
+/** Around an inner packet in its slot: header before, zeros up to a multiple of PADDING and a tag behind. */
 export const HEADER_LENGTH = 16;
 export const TAG_LENGTH = 16;
 export const PADDING = 16;

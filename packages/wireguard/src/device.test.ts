@@ -50,6 +50,25 @@ test('with a session data goes both ways at once, trimmed of its padding', () =>
   }
 });
 
+test('padding is zeros up to a multiple of 16, and stops at the MTU', () => {
+  const open = { seal: () => {}, open: () => true };
+  const pair = new Pair({ crypto: { ...testCrypto, packet: open }, mtu: 1276 });
+  pair.connect();
+  for (const [length, padded] of [
+    [33, 48],
+    [1270, 1276],
+    [1276, 1276],
+    [1277, 1277],
+  ] as const) {
+    const slot = new Uint8Array(2048).fill(0xee);
+    slot.set(ipv4(A_ADDRESS, B_ADDRESS, length), 16);
+    pair.a.device.send(pair.toB, slot, 16, length, 0);
+    const { bytes } = pair.log.at(-1)!;
+    assert.equal(bytes.length, 32 + padded);
+    assert.ok(bytes.subarray(16 + length, 16 + padded).every((byte) => byte === 0));
+  }
+});
+
 test('a preshared key on both sides works, on one side it does not', () => {
   const both = new Pair({ presharedKey: new Uint8Array(32).fill(9) });
   both.connect();
@@ -116,10 +135,10 @@ test('a prefix moved to another peer takes its packets along; a removed peer lea
   const pair = new Pair();
   const { device } = pair.a;
   const publicKey = new Uint8Array(32).fill(9);
-  const other = device.addPeer({ publicKey, allowedIPs: [prefix('0.0.0.0/0')], context: 'o' }, 0);
+  const other = device.addPeer({ publicKey, allowedIPs: [], context: 'o' }, 0);
   const b = prefix(`${B_ADDRESS}/32`).addr;
   assert.equal(device.route(b), pair.toB);
-  device.setAllowedIPs(other, [prefix('0.0.0.0/0'), prefix(`${B_ADDRESS}/32`)]);
+  device.setAllowedIPs(other, [prefix(`${B_ADDRESS}/32`)]);
   assert.equal(device.route(b), other);
   device.setAllowedIPs(pair.toB, []);
   assert.equal(device.route(b), other, 'what had moved away is not taken along');
@@ -167,6 +186,10 @@ test('bytes of both directions and the time of the handshake are counted per pee
   assert.equal(pair.toB.rxBytes, 92);
   assert.equal(pair.toB.lastHandshake, 1234);
   assert.equal(pair.toA.lastHandshake, 1234);
+  pair.a.device.wake(pair.toB, pair.now);
+  pair.settle();
+  assert.equal(pair.toB.txBytes, sent + 32);
+  assert.equal(pair.toA.rxBytes, sent + 32);
 });
 
 test('what handshakeComplete sends goes before what was staged', () => {

@@ -146,6 +146,29 @@ test('a lost response is made up for by the next initiation', () => {
   assert.equal(pair.b.device.nextTick !== undefined, true);
 });
 
+test('a response that comes again, or answers an initiation since replaced, is dropped', () => {
+  const pair = new Pair();
+  pair.loses = ({ from }) => from === 'b';
+  pair.sendAB();
+  pair.advanceTo(6_000);
+  const [first, second] = pair.log.filter(({ from }) => from === 'b') as [Datagram, Datagram];
+  assert.equal(pair.arrive(first), Count.UNKNOWN_INDEX);
+  assert.equal(pair.arrive(second), Count.HANDSHAKE);
+  assert.equal(pair.arrive(second), Count.UNKNOWN_INDEX);
+  assert.deepEqual(pair.a.events, ['roamed b b', 'complete b']);
+});
+
+test('a response ends the wait for an answer to data (6.5)', () => {
+  const pair = new Pair();
+  pair.connect();
+  pair.advanceTo(120_000);
+  pair.log.length = 0;
+  pair.loses = ({ from, bytes }) => from === 'b' && bytes[0] === 4;
+  pair.sendAB();
+  pair.advance(30_000);
+  assert.equal(pair.trace, 'a4 a1 b2 a0');
+});
+
 test('a lost confirmation keeps the responder mute until the next packet', () => {
   const pair = new Pair();
   pair.loses = ({ from, bytes }) => from === 'a' && bytes[0] === 4 && pair.log.length === 3;
@@ -319,11 +342,17 @@ test('a wall clock that steps back an hour does not lock the node out', () => {
 test('keys are wiped 540 s after the last was made, and timers are then idle', () => {
   const pair = new Pair();
   pair.connect();
+  pair.sendAB();
+  const old = pair.wire.shift()!;
+  pair.sendAB();
+  pair.settle();
+  pair.b.delivered.length = 0;
   pair.advanceTo(539_999);
   assert.equal(pair.a.device.nextTick, 540_000);
   pair.advanceTo(540_001);
   assert.equal(pair.a.device.nextTick, undefined);
   assert.equal(pair.b.device.nextTick, undefined);
+  assert.equal(pair.arrive(old), Count.UNKNOWN_INDEX);
   pair.sendAB();
   pair.settle();
   assert.equal(pair.b.delivered.length, 1);

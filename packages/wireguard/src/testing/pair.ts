@@ -49,6 +49,7 @@ export interface EndOptions {
   readonly now?: () => number;
   readonly skew?: () => number;
   readonly lookupPeer?: (publicKey: Uint8Array) => PeerConfig<string> | undefined;
+  readonly mtu?: number | undefined;
 }
 
 /** A device whose sink writes everything down. */
@@ -99,6 +100,7 @@ export class End {
         return { seconds: EPOCH + Math.floor(ms / 1000), nanos: (ms % 1000) * 1e6 };
       },
       lookupPeer: options.lookupPeer,
+      mtu: options.mtu,
     });
   }
 
@@ -111,6 +113,7 @@ export interface PairOptions {
   readonly crypto?: Crypto;
   readonly presharedKey?: Uint8Array;
   readonly persistentKeepalive?: number;
+  readonly mtu?: number;
 }
 
 export const A_ADDRESS = '100.64.0.1';
@@ -143,6 +146,7 @@ export class Pair {
   #end(name: 'a' | 'b', privateKey: PrivateKey): End {
     const end = new End({
       privateKey,
+      mtu: this.#options.mtu,
       now: () => this.now,
       skew: () => (name === 'a' ? this.skewA : 0),
       ...(this.#options.crypto ? { crypto: this.#options.crypto } : {}),
