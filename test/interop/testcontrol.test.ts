@@ -27,11 +27,12 @@ describe('our node on a stock control server', { skip }, () => {
     lab = new Lab();
     host = lab.addHost('all');
     control = host.start(peerPath('testcontrol', CURRENT_RELEASE), []);
-    url = await eventually(
+    const address = await eventually(
       () => `testcontrol did not start\n${control.stderr}`,
       15_000,
-      () => /http:\/\/127\.0\.0\.1:\d+/.exec(control.stderr + control.stdout)?.[0],
+      () => /listening on (127\.0\.0\.1:\d+)/.exec(control.stderr)?.[1],
     );
+    url = `http://${address}`;
   });
   after(async () => {
     await lab?.[Symbol.asyncDispose]();
