@@ -344,6 +344,20 @@ test('120 s without a frame, or 10 s without progress in writing, end the connec
   }
 });
 
+test('KeepAlive every 60 s keeps a silent connection', async () => {
+  const clock = new VirtualClock();
+  const fake = new FakeRelay();
+  const client = await DerpClient.connect(options({ dial: fake.dial, clock }).options);
+  for (let i = 0; i < 5; i++) {
+    clock.advance(60_000);
+    fake.stream!.write(encodeFrame(FrameType.keepAlive));
+    await settle();
+  }
+  assert.equal(client.isOpen, true);
+  assert.equal(client.lastReceivedAt, clock.now());
+  await client.close();
+});
+
 test('a ping without answer is ERR_TIMEOUT, an aborted one ends with its reason', async () => {
   const clock = new VirtualClock();
   const fake = new FakeRelay();

@@ -215,9 +215,6 @@ export class Connection {
 
   #greet(payload: Uint8Array): void {
     const { publicKey, nonce, box } = parseClientInfo(payload);
-    if (publicKey.every((byte) => byte === 0)) {
-      throw new ProtocolError('ERR_BAD_KEY', 'a client key of zeros');
-    }
     const { privateKey, crypto } = this.#relay;
     const shared = boxSharedKey(crypto.x25519, privateKey.expose(), publicKey);
     // Nothing in it matters to us yet: the box proves the key, and relays of ours do not mesh.

@@ -122,6 +122,19 @@ test('disco packets wait in a queue of their own, so that data cannot push them 
   assert.equal(sink.payloads.filter((payload) => payload.length === 100).length, 1);
 });
 
+test('disco and data take turns, so that neither starves the other', async () => {
+  const { sink, sender } = setup();
+  const before = block(sink, sender);
+  const disco = new Uint8Array(100);
+  disco.set(DISCO_MAGIC);
+  for (let i = 0; i < 10; i++) sender.sendPacket(KEY, Uint8Array.of(1));
+  for (let i = 0; i < 10; i++) sender.sendPacket(KEY, disco);
+  sink.open();
+  await settle();
+  const late = sink.payloads.slice(before - 1, before + 7).map((payload) => payload.length === 100);
+  assert.equal(late.filter((isDisco) => isDisco).length, 4);
+});
+
 test('small frames go before waiting packets and are bounded too', async () => {
   const { sink, sender, counters } = setup();
   const before = block(sink, sender);

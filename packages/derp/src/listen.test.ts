@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { randomBytes, X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
@@ -19,6 +19,7 @@ import { type DerpListener, listenDerp } from './listen.ts';
 import { metacertPem } from './metacert.ts';
 import { certificatePin } from './pin.ts';
 import { StunServer } from './stunserver.ts';
+import { pem, selfSignedCertificate } from './x509.ts';
 
 const dirs: string[] = [];
 async function newDir(): Promise<string> {
@@ -178,6 +179,36 @@ async function certificatesSent(host: string, port: number): Promise<Buffer[]> {
   }
   return out;
 }
+
+test('a certificate from elsewhere is served, and a pinned one must be within its dates', async () => {
+  const now = Date.now();
+  for (const [from, to, expected] of [
+    [-1, 1, 'connected'],
+    [-2, -1, 'ERR_CERTIFICATE'],
+    [1, 2, 'ERR_CERTIFICATE'],
+  ] as const) {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const der = selfSignedCertificate({
+      privateKey,
+      commonName: 'x',
+      serial: Uint8Array.of(1),
+      notBefore: new Date(now + from * DAY),
+      notAfter: new Date(now + to * DAY),
+      ipAddresses: [Uint8Array.of(127, 0, 0, 1)],
+    });
+    const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    const listener = await listenDerp({
+      port: 0,
+      stunPort: false,
+      certDir: await newDir(),
+      certificate: { cert: pem('CERTIFICATE', der), key },
+    });
+    const node = listener.derpNode({ Name: '1a', RegionID: 1, HostName: '127.0.0.1' });
+    assert.equal(node.CertName, undefined);
+    assert.equal(await outcome({ ...node, CertName: listener.certPin! }), expected);
+    await listener.close();
+  }
+});
 
 test('the metacert stands behind the certificate and names the relay key', async () => {
   const certDir = await newDir();

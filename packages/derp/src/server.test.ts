@@ -140,6 +140,30 @@ test('when the last connection of a key ends, those who heard from it are told, 
   assert.equal(server.has(a.nodeKey), false);
 });
 
+test('who is gone is not told, and not remembered as a receiver', async () => {
+  const { server } = setup();
+  const a = await RawClient.to(server).greet();
+  const b = await RawClient.to(server).greet();
+  a.packet(b, 'x');
+  await settle();
+  b.stream.destroy();
+  await settle();
+  a.stream.destroy();
+  await settle();
+  assert.equal(server.metrics().peerGoneSent, 0);
+});
+
+test('while admission is decided nothing more is read', async () => {
+  const { server } = setup({ verify: () => new Promise(() => {}) });
+  const a = RawClient.to(server);
+  await settle();
+  a.stream.write(a.clientInfo());
+  await settle();
+  for (let i = 0; i < 100; i++) a.packet(a, new Uint8Array(1000));
+  await settle(50);
+  assert.ok(a.stream.writableLength > 60_000, `${a.stream.writableLength} bytes still unread`);
+});
+
 test('a disco packet for an unknown key is answered: three at once, then one a second', async () => {
   const { server, clock } = setup();
   const a = await RawClient.to(server).greet();
@@ -300,7 +324,7 @@ test('a ClientInfo that does not open, is cut off; so is any other first frame',
       frame[frame.length - 1]! ^= 1;
       client.stream.write(frame);
     },
-    (client) => client.send(FrameType.clientInfo, new Uint8Array(72)),
+    (client) => client.send(FrameType.clientInfo, new Uint8Array(32), randomBytes(80)),
     (client) => client.send(FrameType.clientInfo, new Uint8Array(71)),
     (client) => client.stream.write(Uint8Array.of(FrameType.clientInfo, 0xff, 0xff, 0xff, 0xff)),
     (client) => client.send(FrameType.ping, new Uint8Array(8)),

@@ -3,7 +3,6 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, isIPv6 } from 'node:net';
-import { unmapAddr } from '@cove/protocol/mappedaddr';
 import { parseAddr } from '@cove/protocol/netaddr';
 import { encodeStunResponse, parseStunRequest, STUN_PORT } from '@cove/protocol/stun';
 
@@ -79,7 +78,7 @@ export class StunServer implements AsyncDisposable {
       return;
     }
     this.#answered++;
-    const response = encodeStunResponse(txId, unmapAddr(addr), from.port);
+    const response = encodeStunResponse(txId, addr, from.port);
     socket.send(response, from.port, from.address, (error) => {
       if (error !== null) this.#sendErrors++;
     });
