@@ -11,9 +11,12 @@ export interface DialTarget {
 }
 
 export interface TailnetDialer {
-  /** Whether the host is of the tailnet; waits until the node is running. */
-  reaches(host: string): Promise<boolean>;
-  dial(target: DialTarget): Promise<Duplex>;
+  /** Whether the host is of the tailnet; undefined while the node is not running. */
+  reaches(host: string): boolean | undefined;
+  /** Resolves when the node is running. */
+  running(): Promise<void>;
+  /** A connection to a host of the tailnet, still connecting. */
+  connect(target: DialTarget): Duplex;
 }
 
 type ConnectionCallback = (error: Error | null, stream: Duplex) => void;
@@ -28,18 +31,20 @@ export class TailnetAgent extends Agent {
     Object.assign(this, { protocol: undefined });
   }
 
-  /** Called by node:http; gives the connection to the callback. */
-  override createConnection(options: ClientRequestArgs, callback?: ConnectionCallback): undefined {
+  /** Called by node:http: returns a connection that is still connecting, or gives one to the callback. */
+  override createConnection(
+    options: ClientRequestArgs,
+    callback?: ConnectionCallback,
+  ): Duplex | undefined {
     // Node names the default agent of the module that was asked, which tells https from http.
     const standard = options._defaultAgent as { readonly protocol?: string } | undefined;
     const secure = (options.protocol ?? standard?.protocol) === 'https:';
     const host = String(options.hostname ?? options.host ?? 'localhost');
-    const port = Number(options.port ?? (secure ? 443 : 80));
-    openConnection(
-      this.#dialer,
-      { host, port },
-      secure ? (options as ConnectionOptions) : undefined,
-    ).then(
+    const target = { host, port: Number(options.port ?? (secure ? 443 : 80)) };
+    // At once where possible: node:http can abort a request only if it already has the connection.
+    const inside = this.#dialer.reaches(host);
+    if (!secure && inside !== undefined) return open(this.#dialer, target, inside);
+    openConnection(this.#dialer, target, secure ? (options as ConnectionOptions) : undefined).then(
       (stream) => callback?.(null, stream),
       (error: Error) => (callback as ((error: Error) => void) | undefined)?.(error),
     );
@@ -73,24 +78,25 @@ export function undiciConnector(dialer: TailnetDialer): UndiciConnector {
   };
 }
 
+function open(dialer: TailnetDialer, target: DialTarget, inside: boolean): Duplex {
+  return inside ? dialer.connect(target) : connectTcp(target);
+}
+
 async function openConnection(
   dialer: TailnetDialer,
   target: DialTarget,
   tls: ConnectionOptions | undefined,
 ): Promise<Duplex> {
-  const inside = await dialer.reaches(target.host);
-  const raw = inside ? await dialer.dial(target) : await systemDial(target);
-  return tls === undefined ? raw : startTls(raw, target.host, tls);
-}
-
-function systemDial({ host, port }: DialTarget): Promise<Duplex> {
-  return new Promise((resolve, reject) => {
-    const socket = connectTcp({ host, port }, () => {
-      socket.off('error', reject);
-      resolve(socket);
+  await dialer.running();
+  const raw = open(dialer, target, dialer.reaches(target.host) ?? true);
+  await new Promise<void>((resolve, reject) => {
+    raw.once('connect', () => {
+      raw.off('error', reject);
+      resolve();
     });
-    socket.once('error', reject);
+    raw.once('error', reject);
   });
+  return tls === undefined ? raw : startTls(raw, target.host, tls);
 }
 
 function startTls(raw: Duplex, host: string, options: ConnectionOptions): Promise<Duplex> {

@@ -16,13 +16,15 @@ export async function fetchThrough(
   input: string | URL | Request,
   init?: RequestInit,
 ): Promise<Response> {
+  // The caller's own signal: the one a Request derives from it does not outlive garbage collection.
+  const signal = init?.signal ?? (input instanceof Request ? input.signal : undefined);
   let request = new Request(input, init);
   for (let redirects = 0; ; redirects++) {
     const url = new URL(request.url);
     if (url.protocol !== 'http:' && url.protocol !== 'https:') {
       throw new TypeError(`fetch failed: ${url.protocol} is not http or https`);
     }
-    const answer = await send(agent, url, request);
+    const answer = await send(agent, url, request, signal ?? undefined);
     const next = redirectTarget(answer, url);
     if (next === undefined || request.redirect === 'manual')
       return toResponse(answer, url, redirects > 0);
@@ -33,20 +35,28 @@ export async function fetchThrough(
   }
 }
 
-function send(agent: http.Agent, url: URL, request: Request): Promise<http.IncomingMessage> {
-  request.signal.throwIfAborted();
+function send(
+  agent: http.Agent,
+  url: URL,
+  request: Request,
+  signal: AbortSignal | undefined,
+): Promise<http.IncomingMessage> {
+  signal?.throwIfAborted();
   return new Promise((resolve, reject) => {
     const { request: open } = url.protocol === 'https:' ? https : http;
     const headers: Record<string, string> = {};
     for (const [name, value] of request.headers) headers[name] = value;
     headers['accept'] ??= '*/*';
     headers['user-agent'] ??= 'cove';
-    const outgoing = open(url, { agent, method: request.method, headers, signal: request.signal });
+    const { method } = request;
+    const outgoing = open(url, { agent, method, headers, ...(signal ? { signal } : {}) });
+    // A request that still waits for its connection does not report an abort.
+    const onAbort = (): void => reject(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    outgoing.on('close', () => signal?.removeEventListener('abort', onAbort));
     outgoing.on('response', resolve);
     outgoing.on('error', (cause) => {
-      reject(
-        request.signal.aborted ? request.signal.reason : new TypeError('fetch failed', { cause }),
-      );
+      reject(signal?.aborted ? signal.reason : new TypeError('fetch failed', { cause }));
     });
     if (request.body === null) {
       outgoing.end();

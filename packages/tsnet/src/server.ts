@@ -3,12 +3,16 @@ import { EventEmitter } from 'node:events';
 import type { Agent, AgentOptions } from 'node:http';
 import { isIP, Socket } from 'node:net';
 import { join } from 'node:path';
-import type { Duplex } from 'node:stream';
 import { nodeCrypto } from '@cove/crypto';
 import type { Crypto } from '@cove/protocol/crypto';
 import { discoPublic, PrivateKey } from '@cove/protocol/keys';
 import type { Hostinfo, NetInfo } from '@cove/protocol/tailcfg';
-import { TailnetAgent, type UndiciConnector, undiciConnector } from './agent.ts';
+import {
+  TailnetAgent,
+  type TailnetDialer,
+  type UndiciConnector,
+  undiciConnector,
+} from './agent.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { Conn } from './conn.ts';
 import { ControlClient } from './control/client.ts';
@@ -389,36 +393,32 @@ export class Server extends EventEmitter<ServerEvents> {
     signal?.throwIfAborted();
     await this.start();
     await this.#untilRunning(signal, 'dial');
-    const address = this.#addressOf(host);
-    if (address === undefined) {
-      throw new TsnetError(
-        'ENOTFOUND',
-        `getaddrinfo ENOTFOUND ${host}: no such node in this tailnet`,
-        {
-          syscall: 'getaddrinfo',
-          address: host,
-          port,
-        },
-      );
-    }
+    const address = host.replace(/^\[(.*)\]$/, '$1');
     return this.#engine!.dialTcp({ address, port, signal, allowHalfOpen });
   }
 
-  #addressOf(host: string): string | undefined {
-    const bare = host.replace(/^\[(.*)\]$/, '$1');
-    return isIP(bare) === 0 ? this.#engine!.resolve(bare)[0] : bare;
+  /**
+   * A connection that waits for its connect(port, host) call, for drivers that make their own:
+   * `new pg.Client({ stream: () => node.newSocket() })`. Throws ERR_NOT_RUNNING before up().
+   */
+  newSocket(): Conn {
+    if (this.#state !== 'Running') {
+      throw new TsnetError('ERR_NOT_RUNNING', 'the node is not running: call up() first');
+    }
+    return this.#engine!.newConn();
   }
 
-  /** Whether a host is of the tailnet; a name without a dot or under the tailnet's suffix always is. */
-  async #reaches(host: string): Promise<boolean> {
-    await this.start();
-    await this.#untilRunning(this.#closing.signal, 'dial');
+  /**
+   * Whether a host is of the tailnet, undefined while the node is not running. A name without a dot or under the
+   * tailnet's suffix always is: even an unknown one is never asked of the machine's resolver.
+   */
+  #reaches(host: string): boolean | undefined {
+    if (this.#state !== 'Running') return undefined;
     const bare = host.replace(/^\[(.*)\]$/, '$1');
     if (isIP(bare) !== 0) return this.#engine!.routesTo(bare);
     const name = bare.toLowerCase().replace(/\.$/, '');
     if (name === 'localhost') return false;
     const suffix = magicDnsSuffix(this.#map!).toLowerCase();
-    // Names of the tailnet are never asked of the machine's resolver, even unknown ones.
     if (!name.includes('.') || (suffix !== '' && name.endsWith(`.${suffix}`))) return true;
     return this.#engine!.resolve(name).length > 0;
   }
@@ -492,8 +492,18 @@ export class Server extends EventEmitter<ServerEvents> {
 
   #fetchAgent: Agent | undefined;
 
-  #dialer(): { reaches(host: string): Promise<boolean>; dial(t: DialOptions): Promise<Duplex> } {
-    return { reaches: (host) => this.#reaches(host), dial: (target) => this.dial(target) };
+  #dialer(): TailnetDialer {
+    return {
+      reaches: (host) => this.#reaches(host),
+      running: async () => {
+        await this.start();
+        await this.#untilRunning(this.#closing.signal, 'dial');
+      },
+      connect: ({ host, port }) => {
+        const conn = this.#engine!.newConn();
+        return conn.connect({ host: host.replace(/^\[(.*)\]$/, '$1'), port });
+      },
+    };
   }
 
   /** Ends the login at the server, forgets the node key and closes the node: the next start needs a new login. */
