@@ -8,6 +8,7 @@ import { NetstackError, type TcpErrorCode, type TcpHandler, type TcpSocket } fro
 import type { Clock } from './clock.ts';
 import { TsnetError, type TsnetErrorCode } from './errors.ts';
 import { IdleTimer } from './idletimer.ts';
+import type { Linger } from './linger.ts';
 import type { LoopHold } from './loophold.ts';
 
 export interface ConnectTarget {
@@ -22,6 +23,7 @@ export interface ConnectTarget {
 export interface ConnEnvironment {
   readonly clock: Clock;
   readonly hold: LoopHold;
+  readonly linger: Linger;
   /** Opens a connection; throws TsnetError or NetstackError when there is no way to begin. */
   connect(target: ConnectTarget, handler: TcpHandler): TcpSocket;
 }
@@ -48,9 +50,6 @@ interface PendingWrite {
 const KEEPALIVE_INTERVAL = 1000;
 const KEEPALIVE_PROBES = 10;
 
-/** The handler of a socket whose Conn is gone. */
-const DETACHED: TcpHandler = { readable: () => {}, closed: () => {} };
-
 export class Conn extends Duplex {
   /** As on net.Socket: a TLS socket around this connection says true. */
   readonly encrypted: boolean = false;
@@ -64,7 +63,6 @@ export class Conn extends Duplex {
   #wantsData = false;
   #ended = false;
   #pending: PendingWrite | undefined;
-  #finalDone: ((error?: Error | null) => void) | undefined;
   #written = 0;
   #refed = true;
   #held = false;
@@ -89,7 +87,6 @@ export class Conn extends Duplex {
       },
       writable: () => this.#push(),
       ended: () => this.#end(),
-      finished: () => this.#finish(null),
       closed: (_socket, error) => this.#onClosed(error),
     };
     if (socket) {
@@ -248,7 +245,7 @@ export class Conn extends Duplex {
     return this;
   }
 
-  /** Ends the writing side and destroys the connection once everything is acknowledged. */
+  /** Ends the writing side and destroys the connection; what was written is still sent. */
   destroySoon(): void {
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
@@ -305,29 +302,21 @@ export class Conn extends Duplex {
       this.once('connect', () => this._final(done));
       return;
     }
-    if (!this.#socket) {
-      done();
-      return;
-    }
-    this.#finalDone = done;
-    this.#socket.shutdownWrite();
+    // Like shutdown(2), done when the end is queued; waiting for the peer would keep alive what http lets go of.
+    this.#socket?.shutdownWrite();
+    done();
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#connecting = false;
     this.#idle.set(0);
-    const socket = this.#socket;
-    if (socket) {
-      socket.handler = DETACHED;
-      // As the kernel does it: what was accepted is still sent, and only unread data makes it a reset. An
-      // http.Server counts on it when it answers 408 and destroys with an error.
-      socket.close();
-    }
+    // As the kernel does it: what was accepted is still sent, and only unread data makes it a reset. An http.Server
+    // counts on it when it answers 408 and destroys with an error.
+    if (this.#socket) this.#env.linger.close(this.#socket, this.#held);
     this.#hold(false);
     const pending = this.#pending;
     this.#pending = undefined;
     pending?.done(error);
-    this.#finish(error);
     done(error);
     process.nextTick(() => this.emit('close', error !== null));
   }
@@ -380,12 +369,6 @@ export class Conn extends Duplex {
     if (this.readableLength === 0) this.read(0);
   }
 
-  #finish(error: Error | null): void {
-    const done = this.#finalDone;
-    this.#finalDone = undefined;
-    done?.(error);
-  }
-
   #onConnected(): void {
     if (this.destroyed) return;
     this.#connecting = false;
@@ -411,7 +394,6 @@ export class Conn extends Duplex {
       this.#wantsData = true;
       this.#pull();
       this.#end();
-      this.#finish(null);
     }
   }
 

@@ -15,6 +15,7 @@ import { Dialer } from './dialer.ts';
 import { closedError } from './errors.ts';
 import { type AddressRange, IpSet, prefixRange } from './filter/ipset.ts';
 import { anySourceOverlaps, type CompiledRules, compileRules, NO_RULES } from './filter/rules.ts';
+import { Linger } from './linger.ts';
 import { Listener } from './listener.ts';
 import { type Log, silent } from './log.ts';
 import { LoopHold } from './loophold.ts';
@@ -121,7 +122,7 @@ export class Engine {
   #shieldsUp = false;
   #forgetTimer: Timer | undefined;
   #peerApiListener: Listener | undefined;
-  #closed = false;
+  #closing: Promise<void> | undefined;
 
   constructor(options: EngineOptions) {
     const { clock, crypto, nodeKey } = options;
@@ -173,9 +174,11 @@ export class Engine {
       onHome: (region) => options.callbacks.homeDerp(region),
       onLatency: (latency) => options.callbacks.derpLatency?.(latency),
     });
+    const hold = new LoopHold(clock);
     this.#env = {
       clock,
-      hold: new LoopHold(clock),
+      hold,
+      linger: new Linger(clock, hold),
       connect: (target, handler) => {
         this.#checkOpen();
         return this.#dialer.connect(target, handler);
@@ -202,7 +205,7 @@ export class Engine {
 
   /** Applies the difference to the previous map. The value is kept by reference and must not change. */
   setNetworkMap(map: NetworkMap): void {
-    if (this.#closed) return;
+    if (this.#closing) return;
     const before = this.#nodes.map;
     const changes = this.#nodes.setMap(map);
     this.#path.applyPeers(changes);
@@ -365,21 +368,23 @@ export class Engine {
     };
   }
 
-  /** Resets open connections, closes relays. Idempotent. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
+  /** Destroys open connections, gives their last bytes a moment to arrive, closes relays. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#forgetTimer?.cancel();
+    this.peerApi.close();
     for (const listener of this.#listeners) {
       listener.close();
       listener.closeAllConnections();
     }
     for (const conn of this.#packetConns) conn.close();
-    for (const conn of this.#conns) conn.destroy(closedError('the node'));
-    // One last turn carries the resets.
-    this.#path.poll(this.#clock.now());
-    this.#closed = true;
+    for (const conn of this.#conns) conn.destroy();
+    await this.#env.linger.drained();
     this.#turns.stop();
-    this.#forgetTimer?.cancel();
-    this.peerApi.close();
     this.#path.close();
     this.#home.close();
     this.#magicsock.close();
@@ -434,7 +439,7 @@ export class Engine {
   }
 
   #checkOpen(): void {
-    if (this.#closed) throw closedError('the node');
+    if (this.#closing) throw closedError('the node');
   }
 }
 

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { Stack, type StackOptions } from '@cove/netstack';
 import { systemClock } from '../clock.ts';
 import { Conn, type ConnEnvironment } from '../conn.ts';
+import { Linger } from '../linger.ts';
 import { Listener } from '../listener.ts';
 import { LoopHold } from '../loophold.ts';
 
@@ -66,10 +67,12 @@ function makeHost(
     ...(tcp ? { tcp } : {}),
   });
   stack.setAddresses([address]);
+  // The test decides how long the process lives.
+  const hold = new LoopHold({ ...systemClock, schedule: () => ({ cancel: () => {} }) });
   const env: ConnEnvironment = {
     clock: systemClock,
-    // The test decides how long the process lives.
-    hold: new LoopHold({ ...systemClock, schedule: () => ({ cancel: () => {} }) }),
+    hold,
+    linger: new Linger(systemClock, hold),
     connect: (target, handler) =>
       stack.connect({
         remoteAddress: target.host === 'localhost' ? remote : target.host,
