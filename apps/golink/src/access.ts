@@ -35,14 +35,14 @@ export class Access {
 
   /** Throws GolinkError ERR_IDENTITY for a caller who is unknown and may not be. */
   caller(who: WhoIs | undefined): Caller {
-    if (who === undefined) {
+    const login = who === undefined ? '' : isTagged(who) ? TAGGED_DEVICES : who.user.loginName;
+    if (who === undefined || login === '') {
       if (this.options.allowUnknownUsers) return { login: '', node: '', admin: false, who };
       throw new GolinkError(
         'ERR_IDENTITY',
         'This network does not know who you are, so only links can be followed from here.',
       );
     }
-    const login = isTagged(who) ? TAGGED_DEVICES : who.user.loginName;
     const admin = grantsOf(who, GOLINK_CAPABILITY).some((grant) => grant['admin'] === true);
     return { login, node: who.node.computedName || who.node.name, admin, who };
   }

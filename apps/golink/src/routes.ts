@@ -17,10 +17,10 @@ import {
 } from '@cove/web';
 import express, { type Express, type Request, type Response } from 'express';
 import type { Access, Caller } from './access.ts';
-import { checkDestination } from './destination.ts';
+import { Editor, NEW_LINK } from './editing.ts';
 import { GolinkError } from './errors.ts';
 import { pathEscape } from './escape.ts';
-import { isValidName, type Link, linkId, linkJson } from './links.ts';
+import { type Link, linkId, linkJson } from './links.ts';
 import { deletedPage, detailPage, savedPage } from './pages/detail.ts';
 import { composer, type Draft, type Row, type Scene } from './pages/frame.ts';
 import { helpPage, openSearch } from './pages/help.ts';
@@ -44,8 +44,6 @@ export interface PagesOptions {
   readonly log: (message: string) => void;
 }
 
-/** What a form token for creating a link is bound to; no link can have this name. */
-const NEW = '.new';
 const NOT_FOUND = '404 page not found';
 const MAX_POPULAR = 200;
 const MAX_RECENT = 8;
@@ -54,10 +52,13 @@ const MAX_CHANGES = 12;
 export class Pages {
   readonly #options: PagesOptions;
   readonly #assets: Assets = new Assets('/.static/');
+  readonly #editor: Editor;
   readonly #app: Express;
 
   constructor(options: PagesOptions) {
     this.#options = options;
+    const { store, access, tokens, now } = options;
+    this.#editor = new Editor(store, access, tokens, now);
     this.#app = this.#routes();
   }
 
@@ -242,7 +243,7 @@ export class Pages {
       .filter(({ link }) => link.lastEdit > 0)
       .sort((a, b) => b.link.lastEdit - a.link.lastEdit || (a.link.short < b.link.short ? -1 : 1));
     return homePage(scene, {
-      token: tokens.issue(caller.login, NEW),
+      token: tokens.issue(caller.login, NEW_LINK),
       popular: popular.slice(0, MAX_POPULAR),
       recent: recent.slice(0, MAX_RECENT),
       total: rows.length,
@@ -295,20 +296,17 @@ export class Pages {
     // Space around an address is never meant; it comes with pasting.
     const long = field('long').trim();
     try {
-      const { link, created, exists } = await this.#store(
-        req,
-        short,
-        long,
-        field('owner'),
-        form.get('xsrf') ?? '',
-      );
-      if (exists) {
+      const { link, outcome } = await this.#editor.save({
+        ...{ short, long, owner: field('owner'), token: form.get('xsrf') ?? '' },
+        // Browsers let no page send a header that begins with Sec-.
+        trusted: Boolean(req.headers['sec-golink']),
+        caller: () => this.#caller(req),
+      });
+      if (outcome === 'taken') {
         res.redirect(303, `/.detail/${pathEscape(link.short)}?exists=1`);
-        return;
-      }
-      if (wantsHtml(req)) {
-        const caller = await this.#caller(req);
-        this.#send(res, savedPage(this.#sceneOf(res, caller.who), link, created));
+      } else if (wantsHtml(req)) {
+        const { who } = await this.#caller(req);
+        this.#send(res, savedPage(this.#sceneOf(res, who), link, outcome === 'created'));
       } else res.type('application/json').end(`${linkJson(link)}\n`);
     } catch (error) {
       if (!(error instanceof GolinkError) || !wantsHtml(req) || !MENDABLE.has(error.code))
@@ -321,79 +319,17 @@ export class Pages {
     }
   }
 
-  /** The checks of saving in their order, then the change. `exists`: nothing was changed, the name is taken. */
-  async #store(
-    req: Request,
-    short: string,
-    long: string,
-    owner: string,
-    token: string,
-  ): Promise<{ link: Link; created: boolean; exists: boolean }> {
-    const { store, access, tokens, now } = this.#options;
-    if (access.options.readOnly)
-      throw new GolinkError('ERR_READ_ONLY', 'golink is in read-only mode');
-    if (short === '' || long === '')
-      throw new GolinkError('ERR_REQUEST', 'short and long required');
-    if (!isValidName(short))
-      throw new GolinkError(
-        'ERR_NAME',
-        'short may only contain letters, numbers, dash, and period',
-      );
-    checkDestination(long);
-    const caller = await this.#caller(req);
-    const id = linkId(short);
-    const current = store.links.get(id);
-    if (!(await access.mayEdit(current, caller)))
-      throw new GolinkError('ERR_FORBIDDEN', `cannot update link owned by "${current!.owner}"`);
-    // Scripts of other sites cannot send a Sec- header.
-    const trusted = access.options.allowUnknownUsers || Boolean(req.headers['sec-golink']);
-    if (!trusted && !tokens.verify(token, caller.login, current?.short ?? NEW)) {
-      if (current !== undefined && tokens.verify(token, caller.login, NEW))
-        return { link: current, created: false, exists: true };
-      throw new GolinkError('ERR_TOKEN', 'invalid XSRF token');
-    }
-    if (owner !== '' && !(await access.userExists(owner)))
-      throw new GolinkError('ERR_OWNER', `new owner not a valid user: ${owner}`);
-    const at = Math.floor(now() / 1000);
-    const saved = await store.change(id, caller, (before) => {
-      if (before?.owner !== current?.owner)
-        throw new GolinkError(
-          'ERR_REQUEST',
-          'somebody else changed this link just now; look again',
-        );
-      return {
-        ...{ id, short, long, lastEdit: at },
-        created: before?.created ?? at,
-        owner: owner === '' ? caller.login : owner,
-      };
-    });
-    return { link: saved!, created: current === undefined, exists: false };
-  }
-
   async #delete(req: Request, res: Response, name: string): Promise<void> {
-    const { store, access, tokens } = this.#options;
-    if (access.options.readOnly)
-      throw new GolinkError('ERR_READ_ONLY', 'golink is in read-only mode');
-    if (name === '') throw new GolinkError('ERR_REQUEST', 'short required');
-    const token = (await readForm(req)).get('xsrf') ?? '';
-    const caller = await this.#caller(req);
-    const link = store.links.get(linkId(name));
-    if (link === undefined) throw new GolinkError('ERR_NOT_FOUND', NOT_FOUND);
-    if (!(await access.mayEdit(link, caller)))
-      throw new GolinkError('ERR_FORBIDDEN', `cannot delete link owned by "${link.owner}"`);
-    if (!tokens.verify(token, caller.login, link.short))
-      throw new GolinkError('ERR_TOKEN', 'invalid XSRF token');
-    const { clicks } = this.#row(link);
-    await store.change(link.id, caller, (before) => {
-      if (before?.owner !== link.owner)
-        throw new GolinkError(
-          'ERR_REQUEST',
-          'somebody else changed this link just now; look again',
-        );
-      return undefined;
+    const { store, tokens } = this.#options;
+    const clicks = store.clicks(linkId(name));
+    const link = await this.#editor.delete({
+      short: name,
+      token: async () => (await readForm(req)).get('xsrf') ?? '',
+      caller: () => this.#caller(req),
     });
+    const caller = await this.#caller(req);
     const scene = this.#sceneOf(res, caller.who);
-    const again = composer(scene, tokens.issue(caller.login, NEW), link);
+    const again = composer(scene, tokens.issue(caller.login, NEW_LINK), link);
     this.#send(res, deletedPage(scene, link, clicks, again));
   }
 

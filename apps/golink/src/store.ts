@@ -49,7 +49,7 @@ export class Store {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(options: StoreOptions, database: OpenDatabase) {
+  private constructor(options: StoreOptions, database: OpenDatabase) {
     this.#options = options;
     this.#database = database;
   }
@@ -218,9 +218,11 @@ export class Store {
   #enqueue<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closed)
       return Promise.reject(new GolinkError('ERR_CLOSED', 'golink has been closed.'));
-    const done = this.#queue.then(work).catch((error: unknown) => {
-      throw databaseError(error, this.#options.file);
-    });
+    const done = this.#queue
+      .then(() => retryWhenBusy(work))
+      .catch((error: unknown) => {
+        throw databaseError(error, this.#options.file);
+      });
     this.#queue = done.catch(() => {});
     return done;
   }
@@ -293,6 +295,19 @@ export class Store {
     this.#clicks.clear();
     for (const { link_id, clicks } of sums) this.#clicks.set(link_id, Number(clicks));
     for (const [id, clicks] of this.#unflushed) this.#clicks.set(id, this.clicks(id) + clicks);
+  }
+}
+
+/** Another process wrote between our reading and writing: the transaction was rolled back and may run again. */
+async function retryWhenBusy<T>(work: () => Promise<T>): Promise<T> {
+  for (let left = 10; ; left--) {
+    try {
+      return await work();
+    } catch (error) {
+      const code = (error as { code?: unknown }).code;
+      if (left === 0 || typeof code !== 'string' || !code.startsWith('SQLITE_BUSY')) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
   }
 }
 

@@ -23,7 +23,7 @@ export function securityHeaders(options: SecurityHeaderOptions = {}): Record<str
   return {
     'Content-Security-Policy':
       `default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; font-src 'self'; ` +
-      `img-src ${images}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`,
+      `img-src ${images}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'`,
     'X-Content-Type-Options': 'nosniff',
     'X-Frame-Options': 'DENY',
     // Not no-referrer: with that, browsers send `Origin: null` with our own forms.

@@ -195,11 +195,17 @@ details[open]>summary{margin-bottom:.9rem}
 .prose p,.prose ul,.prose ol{max-width:44rem}
 .prose ul,.prose ol{padding-left:1.25rem;display:grid;gap:.35rem}
 .table-wrap{overflow-x:auto}
-@media (max-width:45.99rem){.table-wrap .ref{min-width:36rem}}
 .ref{border-collapse:collapse;width:100%;font-size:.9375rem}
 .ref td:first-child{width:50%}
 .ref th,.ref td{text-align:left;vertical-align:baseline;padding:.5rem 1.25rem .5rem 0;border-bottom:1px solid var(--line)}
 .ref th{font-size:.8125rem;color:var(--muted);font-weight:600}
+@media (max-width:45.99rem){
+.ref,.ref tbody,.ref tr{display:block}
+.ref thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+.ref tr{padding:.6rem 0;border-bottom:1px solid var(--line);display:grid;gap:.2rem;overflow-wrap:anywhere}
+.ref tr td,.ref tr td:first-child{padding:0;border:0;width:auto}
+.ref td:nth-child(3)::before{content:"\\2192  "/"";color:var(--muted)}
+}
 @media (prefers-reduced-motion:no-preference){a,.btn{transition:color .12s,background-color .12s}}
 @media (forced-colors:active){.btn,.input,.affix,.card{border:1px solid}}
 @media print{.top nav,.foot,.btn,form{display:none}body{background:#fff;color:#000}}

@@ -76,7 +76,7 @@ const WORDS: Readonly<Record<Change['kind'], string>> = {
   create: 'created it',
   update: 'changed it',
   delete: 'deleted it',
-  import: 'imported',
+  import: 'imported it',
 };
 
 function entry(change: Change): Html {
