@@ -40,9 +40,31 @@ function plain(buffer: Buffer): Uint8Array {
 // OpenSSL demands `x` beside `d`, ignores its value and derives the true one.
 const IGNORED_X = base64url(new Uint8Array(32));
 
-interface ImportedPrivate {
-  readonly bytes: Uint8Array;
-  readonly key: KeyObject;
+/** Secret keys imported once per array, for as long as the caller keeps it; one that was overwritten anew. */
+class SecretKeys {
+  readonly #known = new WeakMap<
+    Uint8Array,
+    { readonly bytes: Uint8Array; readonly key: KeyObject }
+  >();
+  readonly #load: (bytes: Uint8Array) => KeyObject;
+
+  constructor(load: (bytes: Uint8Array) => KeyObject) {
+    this.#load = load;
+  }
+
+  get(bytes: Uint8Array): KeyObject {
+    const known = this.#known.get(bytes);
+    if (known !== undefined && equalBytes(known.bytes, bytes)) return known.key;
+    const key = this.#load(bytes);
+    this.#known.set(bytes, { bytes: new Uint8Array(bytes), key });
+    return key;
+  }
+}
+
+function loadPrivate(bytes: Uint8Array): KeyObject {
+  if (bytes.length !== 32) throw new ProtocolError('ERR_BAD_KEY', 'X25519 keys have 32 bytes');
+  const jwk = { kty: 'OKP', crv: 'X25519', d: base64url(bytes), x: IGNORED_X };
+  return createPrivateKey({ key: jwk, format: 'jwk' });
 }
 
 /**
@@ -50,18 +72,8 @@ interface ImportedPrivate {
  * table of bounded size from which the longest unused goes first.
  */
 export function nodeX25519(cachedKeys: number = CACHED_KEYS): X25519 {
-  const privateKeys = new WeakMap<Uint8Array, ImportedPrivate>();
+  const privateKeys = new SecretKeys(loadPrivate);
   const publicKeys = new Map<string, KeyObject>();
-
-  function privateKeyObject(bytes: Uint8Array): KeyObject {
-    const known = privateKeys.get(bytes);
-    if (known !== undefined && equalBytes(known.bytes, bytes)) return known.key;
-    if (bytes.length !== 32) throw new ProtocolError('ERR_BAD_KEY', 'X25519 keys have 32 bytes');
-    const jwk = { kty: 'OKP', crv: 'X25519', d: base64url(bytes), x: IGNORED_X };
-    const key = createPrivateKey({ key: jwk, format: 'jwk' });
-    privateKeys.set(bytes, { bytes: new Uint8Array(bytes), key });
-    return key;
-  }
 
   function publicKeyObject(bytes: Uint8Array): KeyObject {
     const x = base64url(bytes);
@@ -82,11 +94,11 @@ export function nodeX25519(cachedKeys: number = CACHED_KEYS): X25519 {
 
   return {
     publicKey(privateKey) {
-      const { x } = createPublicKey(privateKeyObject(privateKey)).export({ format: 'jwk' });
+      const { x } = createPublicKey(privateKeys.get(privateKey)).export({ format: 'jwk' });
       return new Uint8Array(Buffer.from(x!, 'base64url'));
     },
     sharedSecret(privateKey, publicKey) {
-      const ours = privateKeyObject(privateKey);
+      const ours = privateKeys.get(privateKey);
       const theirs = publicKeyObject(publicKey);
       let secret: Buffer;
       try {
@@ -101,9 +113,11 @@ export function nodeX25519(cachedKeys: number = CACHED_KEYS): X25519 {
   };
 }
 
+const aeadKeys = new SecretKeys((bytes) => createSecretKey(bytes));
+
 export const nodeAead: Aead = {
   seal(key, nonce, ad, plaintext) {
-    const cipher = createCipheriv('chacha20-poly1305', createSecretKey(key), nonce, {
+    const cipher = createCipheriv('chacha20-poly1305', aeadKeys.get(key), nonce, {
       authTagLength: TAG_LENGTH,
     });
     cipher.setAAD(ad, { plaintextLength: plaintext.length });
@@ -116,7 +130,7 @@ export const nodeAead: Aead = {
   open(key, nonce, ad, ciphertext) {
     const length = ciphertext.length - TAG_LENGTH;
     if (length < 0) return undefined;
-    const decipher = createDecipheriv('chacha20-poly1305', createSecretKey(key), nonce, {
+    const decipher = createDecipheriv('chacha20-poly1305', aeadKeys.get(key), nonce, {
       authTagLength: TAG_LENGTH,
     });
     decipher.setAAD(ad, { plaintextLength: length });
