@@ -6,6 +6,8 @@ import { createWebSocketStream, WebSocket, WebSocketServer } from 'ws';
 
 const SUBPROTOCOL = 'derp';
 const MAX_MESSAGE = 1 << 20;
+/** Stock relays end a connection at a message of more than 32 KiB, whatever frames it holds. */
+const MAX_SENT = 16 << 10;
 const POLICY_VIOLATION = 1008;
 const UNSUPPORTED_DATA = 1003;
 
@@ -13,7 +15,14 @@ function byteStream(socket: WebSocket): Duplex {
   socket.on('message', (_data, isBinary) => {
     if (!isBinary) socket.close(UNSUPPORTED_DATA);
   });
-  return createWebSocketStream(socket);
+  const stream = createWebSocketStream(socket);
+  stream._write = (chunk: Buffer, _encoding, done) => {
+    let at = 0;
+    for (; chunk.length - at > MAX_SENT; at += MAX_SENT)
+      socket.send(chunk.subarray(at, at + MAX_SENT));
+    socket.send(chunk.subarray(at), done);
+  };
+  return stream;
 }
 
 /** Completes upgrades; hands over the byte stream of each that speaks the subprotocol. */
