@@ -209,7 +209,6 @@ export class Core {
       addresses: [node.ipv4, node.ipv6],
       by: node.registeredBy,
     });
-    this.hub.changed(node);
     // Until it opens a stream, a new ephemeral node counts as away.
     this.presence.known(node);
     return node;

@@ -43,6 +43,7 @@ import { Registrar } from './login/register.ts';
 import { derpMapText } from './map/derpmap.ts';
 import { loadCompressor } from './map/frame.ts';
 import { metricsText } from './metrics.ts';
+import { recordAead } from './noise/recordaead.ts';
 import { Router } from './noise/router.ts';
 import { Session } from './noise/session.ts';
 import { isLoginName } from './state/names.ts';
@@ -120,7 +121,8 @@ export class ControlServer implements AsyncDisposable {
         database.commit([insertTailnet(TAILNET_ID, options.tailnet, now())]);
         tailnet = loadTailnet(database, TAILNET_ID)!;
       }
-      const crypto = nodeCrypto();
+      const primitives = nodeCrypto();
+      const crypto = { ...primitives, aead: recordAead(primitives) };
       const core = new Core({
         database,
         tailnet,

@@ -13,9 +13,12 @@ const MAX_BLOCK = 131_072;
 const COMPRESS_FROM = 4096;
 const LEVEL = 1;
 
-/** Loads the compressor; once per process. */
-export async function loadCompressor(): Promise<void> {
-  await init();
+let loading: Promise<void> | undefined;
+
+/** Loads the compressor, once per process: a second init would pull the memory from under running calls. */
+export function loadCompressor(): Promise<void> {
+  loading ??= init();
+  return loading;
 }
 
 /** One message in up to two encodings, each made when first asked for and shared by all its receivers. */

@@ -27,10 +27,11 @@ function cleanMember(_name: string, member: unknown): unknown {
   return typeof member === 'bigint' ? Number(member) : member;
 }
 
+const UNREADABLE = /[\u0000-\u001f"\\\u007f]/g;
+
 /** Control characters, quotes and backslashes become spaces; lone surrogates U+FFFD. */
 export function cleanText(text: string): string {
-  return text
-    .replace(/[\u0000-\u001f"\\\u007f]/g, ' ')
-    .trimEnd()
-    .replace(/\p{Surrogate}/gu, '\ufffd');
+  // UTF-8 has no lone surrogates; the buffer is for the text that has.
+  const whole = /[\ud800-\udfff]/.test(text) ? Buffer.from(text).toString() : text;
+  return whole.replace(UNREADABLE, ' ').trimEnd();
 }

@@ -19,8 +19,8 @@ interface NodeChange {
   readonly node: NodeState;
   /** Number of the latest of these changes. */
   seq: number;
-  /** The whole peer is to be sent; otherwise the Patch bits. */
-  whole: boolean;
+  /** Number of the latest change that needs the whole peer sent, 0: none. Others are told by the Patch bits. */
+  wholeSeq: number;
   patch: number;
   removed: boolean;
   /** The node itself is to be told. */
@@ -71,6 +71,7 @@ export class Hub {
   #policyChanged = false;
   #seq = 0;
   #lastFlush = 0;
+  #flushMs = 0;
   #cancel: (() => void) | undefined;
 
   constructor(options: HubOptions) {
@@ -83,7 +84,8 @@ export class Hub {
 
   /** Peers need the whole node again. */
   changed(node: NodeState): void {
-    this.#change(node).whole = true;
+    const change = this.#change(node);
+    change.wholeSeq = change.seq;
   }
 
   /** Peers need some fields (bits of Patch). */
@@ -115,7 +117,7 @@ export class Hub {
     this.#options.json.forget(node);
     let change = this.#changes.get(node.id);
     if (change === undefined) {
-      change = { node, seq: 0, whole: false, patch: 0, removed: false, self: false };
+      change = { node, seq: 0, wholeSeq: 0, patch: 0, removed: false, self: false };
       this.#changes.set(node.id, change);
     }
     change.seq = ++this.#seq;
@@ -125,7 +127,9 @@ export class Hub {
 
   #schedule(): void {
     if (this.#cancel !== undefined) return;
-    const wait = this.#lastFlush + this.#options.gatherWindow - performance.now();
+    // Telling everybody takes its time: at most half of all time goes there.
+    const window = Math.max(this.#options.gatherWindow, 2 * this.#flushMs);
+    const wait = this.#lastFlush + window - performance.now();
     if (wait <= 0) {
       const timer = setImmediate(() => this.flush());
       this.#cancel = () => clearImmediate(timer);
@@ -177,7 +181,7 @@ export class Hub {
     const peers: Buffer[] = [];
     const users = new Set<number>([node.userId ?? TAGGED_USER_ID]);
     for (const peer of tailnet.nodes.values()) {
-      if (peer === node || !policy.visible(node, peer)) continue;
+      if (peer === node || !isShown(policy, node, peer)) continue;
       stream.known.add(peer.slot);
       users.add(peer.userId ?? TAGGED_USER_ID);
       peers.push(json.peer(peer, legacy));
@@ -268,6 +272,7 @@ export class Hub {
     for (const { node, removed } of batch.changes) {
       if (removed) this.#options.tailnet().releaseSlot(node.slot);
     }
+    this.#flushMs = performance.now() - this.#lastFlush;
   }
 
   /** Ends all streams; clients come back for a full map. */
@@ -286,6 +291,11 @@ export class Hub {
     this.#cancel = undefined;
     this.reset();
   }
+}
+
+/** Whether the viewer is told of the peer. One that never opened a stream cannot be talked to and stays unannounced. */
+function isShown(policy: PolicyView, viewer: NodeState, peer: NodeState): boolean {
+  return peer.lastSeen !== undefined && policy.visible(viewer, peer);
 }
 
 /** The changes of one flush, turned into as few different messages as receivers allow. */
@@ -336,11 +346,13 @@ class Batch {
     const { node } = change;
     if (node === stream.node || change.seq <= stream.seq) return Outcome.NONE;
     const known = stream.known.has(node.slot);
-    if (change.removed || !policy.visible(stream.node, node)) {
+    if (change.removed || !isShown(policy, stream.node, node)) {
       stream.known.delete(node.slot);
       return known ? Outcome.REMOVED : Outcome.NONE;
     }
-    if (known && !change.whole) return change.patch === 0 ? Outcome.NONE : Outcome.PATCH;
+    if (known && change.wholeSeq <= stream.seq) {
+      return change.patch === 0 ? Outcome.NONE : Outcome.PATCH;
+    }
     stream.known.add(node.slot);
     const user = node.userId ?? TAGGED_USER_ID;
     if (!stream.users.has(user)) {
@@ -357,14 +369,14 @@ class Batch {
     for (const node of this.#options.tailnet().nodes.values()) {
       if (
         changes.has(node.id) ||
-        stream.known.has(node.slot) === policy.visible(stream.node, node)
+        stream.known.has(node.slot) === isShown(policy, stream.node, node)
       ) {
         continue;
       }
       changes.set(node.id, {
         node,
         seq: Number.POSITIVE_INFINITY,
-        whole: true,
+        wholeSeq: Number.POSITIVE_INFINITY,
         patch: 0,
         removed: false,
         self: false,
