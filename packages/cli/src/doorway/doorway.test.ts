@@ -61,6 +61,7 @@ before(async () => {
       home: (res) => void res.end('doorway home'),
       failure: (res, status, title) => void res.writeHead(status).end(title),
       asset: () => false,
+      submit: () => false,
     },
   });
 });

@@ -36,6 +36,8 @@ export interface DoorwayOptions {
 export interface DoorwayPages {
   home(res: ServerResponse, req: IncomingMessage): void;
   failure(res: ServerResponse, status: number, title: string, text: string): void;
+  /** Takes a form of the doorway's own pages, already judged to be of the same origin; false if `path` is none. */
+  submit(req: IncomingMessage, res: ServerResponse, path: string): boolean;
   /** Answers a request for one of the shared static assets; false if `path` is none. */
   asset(req: IncomingMessage, res: ServerResponse, path: string): boolean;
 }
@@ -123,6 +125,7 @@ function answer(options: DoorwayOptions, req: IncomingMessage, res: ServerRespon
       return;
     case 'own':
       if (options.pages.asset(req, res, destination.path)) return;
+      if (req.method === 'POST' && options.pages.submit(req, res, destination.path)) return;
       if (destination.path === '/') options.pages.home(res, req);
       else
         options.pages.failure(
