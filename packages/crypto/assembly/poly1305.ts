@@ -112,7 +112,7 @@ function vectors(ptr: usize, pairs: u32): void {
     const h44 = i32x4.shuffle(d4, d4, 0, 2, 4, 6);
     ptr += 32;
     pairs--;
-    if (pairs == 0) {
+    if (pairs === 0) {
       // The last multiplication: r^2 for lane 0, r for lane 1.
       f0 = lanes(h0, keep0);
       f1 = lanes(h1, keep1);
@@ -151,7 +151,7 @@ function vectors(ptr: usize, pairs: u32): void {
     carry = i64x2.shr_u(d3, 26);
     d3 = v128.and(d3, mask);
     d4 = i64x2.add(d4, carry);
-    if (pairs == 0) break;
+    if (pairs === 0) break;
   }
   h0 = both64(d0);
   h1 = both64(d1);
