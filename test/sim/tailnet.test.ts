@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer, get, type IncomingMessage } from 'node:http';
+import { createServer as createHttpsServer, get as getHttps } from 'node:https';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { loadSelfSigned } from '@cove/derp';
 import type { Server, TsnetError, WhoIs } from '@cove/tsnet';
 import { TestTailnet, until } from '../harness/tailnet.ts';
 
@@ -86,6 +89,27 @@ describe('a tailnet in one process', () => {
       assert.equal(Buffer.concat(chunks).toString(), 'bob@test.internal on laptop');
     }
     agent.destroy();
+  });
+
+  test('https through the tunnel: the caller is known inside TLS too', async () => {
+    const { cert, key } = await loadSelfSigned(join(tailnet.dir, 'tls'), ['web.test.internal']);
+    const server = createHttpsServer({ cert, key }, (req, res) => {
+      web.whoIs(req.socket).then(
+        (who) => res.end(who.user.loginName),
+        (error: TsnetError) => res.end(error.code),
+      );
+    });
+    const listener = (await web.listen({ port: 443 })).serve(server);
+    const agent = laptop.httpsAgent({ ca: cert });
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      getHttps('https://web.test.internal/', { agent }, resolve).on('error', reject);
+    });
+    const chunks: Buffer[] = [];
+    for await (const chunk of response) chunks.push(chunk as Buffer);
+    assert.equal(Buffer.concat(chunks).toString(), 'bob@test.internal');
+    agent.destroy();
+    listener.close();
+    listener.closeAllConnections();
   });
 
   test('hosts that are not of the tailnet are reached without it', async () => {

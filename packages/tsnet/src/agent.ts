@@ -1,9 +1,18 @@
-// HTTP clients over the tailnet: an http.Agent for both http and https URLs, and a connector for undici.
+// HTTP clients over the tailnet: agents for node:http and node:https, and a connector for undici.
 // Hosts of the tailnet are dialled through the node, all others by the machine's own network.
-import { Agent, type AgentOptions, type ClientRequestArgs } from 'node:http';
-import { connect as connectTcp } from 'node:net';
+import {
+  type ClientRequestArgs,
+  Agent as HttpAgent,
+  type AgentOptions as HttpAgentOptions,
+} from 'node:http';
+import {
+  Agent as HttpsAgent,
+  type AgentOptions as HttpsAgentOptions,
+  type RequestOptions,
+} from 'node:https';
+import { connect as connectTcp, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type ConnectionOptions, connect as connectTls } from 'node:tls';
+import { connect as connectTls } from 'node:tls';
 
 export interface DialTarget {
   readonly host: string;
@@ -21,14 +30,13 @@ export interface TailnetDialer {
 
 type ConnectionCallback = (error: Error | null, stream: Duplex) => void;
 
-export class TailnetAgent extends Agent {
+/** For http URLs. */
+export class TailnetAgent extends HttpAgent {
   readonly #dialer: TailnetDialer;
 
-  constructor(dialer: TailnetDialer, options?: AgentOptions) {
+  constructor(dialer: TailnetDialer, options?: HttpAgentOptions) {
     super(options);
     this.#dialer = dialer;
-    // Without a protocol of its own the agent is taken by http.request and https.request alike.
-    Object.assign(this, { protocol: undefined });
   }
 
   /** Called by node:http: returns a connection that is still connecting, or gives one to the callback. */
@@ -36,20 +44,48 @@ export class TailnetAgent extends Agent {
     options: ClientRequestArgs,
     callback?: ConnectionCallback,
   ): Duplex | undefined {
-    // Node names the default agent of the module that was asked, which tells https from http.
-    const standard = options._defaultAgent as { readonly protocol?: string } | undefined;
-    const secure = (options.protocol ?? standard?.protocol) === 'https:';
-    const host = String(options.hostname ?? options.host ?? 'localhost');
-    const target = { host, port: Number(options.port ?? (secure ? 443 : 80)) };
+    const target = targetOf(options, 80);
     // At once where possible: node:http can abort a request only if it already has the connection.
-    const inside = this.#dialer.reaches(host);
-    if (!secure && inside !== undefined) return open(this.#dialer, target, inside);
-    openConnection(this.#dialer, target, secure ? (options as ConnectionOptions) : undefined).then(
+    const inside = this.#dialer.reaches(target.host);
+    if (inside !== undefined) return open(this.#dialer, target, inside);
+    connected(this.#dialer, target).then(
       (stream) => callback?.(null, stream),
-      (error: Error) => (callback as ((error: Error) => void) | undefined)?.(error),
+      (error: Error) => fail(callback, error),
     );
     return undefined;
   }
+}
+
+/** For https URLs. */
+export class TailnetHttpsAgent extends HttpsAgent {
+  readonly #dialer: TailnetDialer;
+
+  constructor(dialer: TailnetDialer, options?: HttpsAgentOptions) {
+    super(options);
+    this.#dialer = dialer;
+  }
+
+  override createConnection(options: RequestOptions, callback?: ConnectionCallback): undefined {
+    connected(this.#dialer, targetOf(options, 443)).then(
+      (socket) => {
+        // The base class starts TLS over a given socket and keeps sessions.
+        const over = { ...options, socket } as RequestOptions;
+        callback?.(null, super.createConnection(over) as Duplex);
+      },
+      (error: Error) => fail(callback, error),
+    );
+    return undefined;
+  }
+}
+
+function targetOf(options: ClientRequestArgs, defaultPort: number): DialTarget {
+  const host = String(options.hostname ?? options.host ?? 'localhost');
+  return { host, port: Number(options.port ?? defaultPort) };
+}
+
+/** Node calls back with the error alone. */
+function fail(callback: ConnectionCallback | undefined, error: Error): void {
+  (callback as ((error: Error) => void) | undefined)?.(error);
 }
 
 export interface UndiciConnectOptions {
@@ -70,8 +106,10 @@ export function undiciConnector(dialer: TailnetDialer): UndiciConnector {
     const secure = options.protocol === 'https:';
     const host = options.hostname.replace(/^\[(.*)\]$/, '$1');
     const port = Number(options.port || (secure ? 443 : 80));
-    const tls = secure ? { servername: options.servername ?? host } : undefined;
-    openConnection(dialer, { host, port }, tls).then(
+    const opening = connected(dialer, { host, port }).then((stream) =>
+      secure ? startTls(stream, options.servername || host) : stream,
+    );
+    opening.then(
       (stream) => callback(null, stream),
       (error: Error) => callback(error, null),
     );
@@ -82,37 +120,28 @@ function open(dialer: TailnetDialer, target: DialTarget, inside: boolean): Duple
   return inside ? dialer.connect(target) : connectTcp(target);
 }
 
-async function openConnection(
-  dialer: TailnetDialer,
-  target: DialTarget,
-  tls: ConnectionOptions | undefined,
-): Promise<Duplex> {
+async function connected(dialer: TailnetDialer, target: DialTarget): Promise<Duplex> {
   await dialer.running();
-  const raw = open(dialer, target, dialer.reaches(target.host) ?? true);
-  await new Promise<void>((resolve, reject) => {
-    raw.once('connect', () => {
-      raw.off('error', reject);
-      resolve();
-    });
-    raw.once('error', reject);
-  });
-  return tls === undefined ? raw : startTls(raw, target.host, tls);
+  const stream = open(dialer, target, dialer.reaches(target.host) ?? true);
+  return settled(stream, 'connect');
 }
 
-function startTls(raw: Duplex, host: string, options: ConnectionOptions): Promise<Duplex> {
+function startTls(socket: Duplex, servername: string): Promise<Duplex> {
+  const tls = connectTls({
+    socket,
+    ALPNProtocols: ['http/1.1'],
+    ...(isIP(servername) === 0 ? { servername } : {}),
+  });
+  return settled(tls, 'secureConnect');
+}
+
+/** Resolves with the stream at the event, rejects at an error before. */
+function settled(stream: Duplex, event: string): Promise<Duplex> {
   return new Promise((resolve, reject) => {
-    const { ca, cert, key, rejectUnauthorized, checkServerIdentity } = options;
-    const given = { ca, cert, key, rejectUnauthorized, checkServerIdentity };
-    const set = Object.fromEntries(
-      Object.entries(given).filter(([, value]) => value !== undefined),
-    );
-    const socket = connectTls(
-      { ...set, socket: raw, servername: options.servername || host, ALPNProtocols: ['http/1.1'] },
-      () => {
-        socket.off('error', reject);
-        resolve(socket);
-      },
-    );
-    socket.once('error', reject);
+    stream.once(event, () => {
+      stream.off('error', reject);
+      resolve(stream);
+    });
+    stream.once('error', reject);
   });
 }

@@ -10,9 +10,14 @@ import type { ReadableStream as NodeReadableStream } from 'node:stream/web';
 const MAX_REDIRECTS = 20;
 const NULL_BODY = new Set([101, 204, 205, 304]);
 
+export interface FetchAgents {
+  readonly http: http.Agent;
+  readonly https: https.Agent;
+}
+
 /** As the global fetch: rejects with TypeError for network failures, whose cause is the connection's error. */
 export async function fetchThrough(
-  agent: http.Agent,
+  agents: FetchAgents,
   input: string | URL | Request,
   init?: RequestInit,
 ): Promise<Response> {
@@ -24,7 +29,7 @@ export async function fetchThrough(
     if (url.protocol !== 'http:' && url.protocol !== 'https:') {
       throw new TypeError(`fetch failed: ${url.protocol} is not http or https`);
     }
-    const answer = await send(agent, url, request, signal ?? undefined);
+    const answer = await send(agents, url, request, signal ?? undefined);
     const next = redirectTarget(answer, url);
     if (next === undefined || request.redirect === 'manual')
       return toResponse(answer, url, redirects > 0);
@@ -36,14 +41,16 @@ export async function fetchThrough(
 }
 
 function send(
-  agent: http.Agent,
+  agents: FetchAgents,
   url: URL,
   request: Request,
   signal: AbortSignal | undefined,
 ): Promise<http.IncomingMessage> {
   signal?.throwIfAborted();
   return new Promise((resolve, reject) => {
-    const { request: open } = url.protocol === 'https:' ? https : http;
+    const secure = url.protocol === 'https:';
+    const { request: open } = secure ? https : http;
+    const agent = secure ? agents.https : agents.http;
     const headers: Record<string, string> = {};
     for (const [name, value] of request.headers) headers[name] = value;
     headers['accept'] ??= '*/*';

@@ -1,8 +1,10 @@
 // The embedded node: one machine of a tailnet inside this process, with a key, a name and addresses of its own.
 import { EventEmitter } from 'node:events';
-import type { Agent, AgentOptions } from 'node:http';
+import type { Agent as HttpAgent, AgentOptions as HttpAgentOptions } from 'node:http';
+import type { Agent as HttpsAgent, AgentOptions as HttpsAgentOptions } from 'node:https';
 import { isIP, Socket } from 'node:net';
 import { join } from 'node:path';
+import { TLSSocket } from 'node:tls';
 import { nodeCrypto } from '@cove/crypto';
 import type { Crypto } from '@cove/protocol/crypto';
 import { discoPublic, PrivateKey } from '@cove/protocol/keys';
@@ -10,6 +12,7 @@ import type { Hostinfo, NetInfo } from '@cove/protocol/tailcfg';
 import {
   TailnetAgent,
   type TailnetDialer,
+  TailnetHttpsAgent,
   type UndiciConnector,
   undiciConnector,
 } from './agent.ts';
@@ -29,7 +32,7 @@ import {
   programName,
 } from './environment.ts';
 import { closedError, TsnetError } from './errors.ts';
-import { fetchThrough } from './fetch.ts';
+import { type FetchAgents, fetchThrough } from './fetch.ts';
 import { monitorLink } from './linkmonitor.ts';
 import type { Listener } from './listener.ts';
 import { type Log, publishingLog, silent } from './log.ts';
@@ -150,6 +153,7 @@ export class Server extends EventEmitter<ServerEvents> {
   #problem: TsnetError | undefined;
   #netInfo: NetInfo | undefined;
   #lastHostinfo = '';
+  #fetchAgents: FetchAgents | undefined;
 
   /**
    * Touches neither disk nor network. Throws TypeError or RangeError for an option that can never work, and
@@ -474,9 +478,14 @@ export class Server extends EventEmitter<ServerEvents> {
     return this.#engine?.counters() ?? {};
   }
 
-  /** An http.Agent for http and https URLs: hosts of the tailnet through the node, others as without it. */
-  agent(options?: AgentOptions): Agent {
+  /** An agent for node:http: hosts of the tailnet through the node, others as without it. */
+  agent(options?: HttpAgentOptions): HttpAgent {
     return new TailnetAgent(this.#dialer(), options);
+  }
+
+  /** The same for node:https. */
+  httpsAgent(options?: HttpsAgentOptions): HttpsAgent {
+    return new TailnetHttpsAgent(this.#dialer(), options);
   }
 
   /** For `new undici.Agent({ connect: node.connector() })`. */
@@ -486,11 +495,15 @@ export class Server extends EventEmitter<ServerEvents> {
 
   /** fetch, with hosts of the tailnet reached through the node. */
   async fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
-    this.#fetchAgent ??= this.agent({ keepAlive: true });
-    return fetchThrough(this.#fetchAgent, input, init);
+    this.#fetchAgents ??= {
+      http: this.agent({ keepAlive: true }),
+      https: this.httpsAgent({
+        keepAlive: true,
+        ...(this.#options.ca && { ca: [this.#options.ca].flat() }),
+      }),
+    };
+    return fetchThrough(this.#fetchAgents, input, init);
   }
-
-  #fetchAgent: Agent | undefined;
 
   #dialer(): TailnetDialer {
     return {
@@ -524,7 +537,8 @@ export class Server extends EventEmitter<ServerEvents> {
     const wasIn = this.#map !== undefined;
     this.#closing.abort(closedError('the node'));
     this.#link?.stop();
-    this.#fetchAgent?.destroy();
+    this.#fetchAgents?.http.destroy();
+    this.#fetchAgents?.https.destroy();
     await this.#engine?.close();
     try {
       if (this.#options.ephemeral === true && wasIn) {
@@ -624,15 +638,15 @@ function fingerprint(hostinfo: Hostinfo): string {
   return JSON.stringify([rest, netInfo?.PreferredDERP]);
 }
 
+/** A TLS socket over a stream that is no net.Socket names that stream only inside its handle. */
+interface TlsOverStream {
+  readonly _handle?: { readonly _parentWrap?: { readonly stream?: RemoteEnd } } | null;
+}
+
 /** The connection inside TLS, where there is TLS. */
 function innermost(remote: RemoteEnd): RemoteEnd {
-  let end = remote;
-  for (let depth = 0; depth < 4; depth++) {
-    const inner = (end as { readonly _parent?: RemoteEnd })._parent;
-    if (inner === undefined || inner === null) break;
-    end = inner;
-  }
-  return end;
+  if (!(remote instanceof TLSSocket)) return remote;
+  return (remote as TlsOverStream)._handle?._parentWrap?.stream ?? remote;
 }
 
 function checkPort(port: number): void {
