@@ -449,6 +449,7 @@ test('a host name is looked up, and a family that does not answer loses to the o
     { HostName: 'localhost' },
     { HostName: 'relay.invalid', IPv4: '127.0.0.1', IPv6: '::1' },
     { HostName: 'relay.invalid', IPv4: '127.0.0.1', IPv6: 'none' },
+    { HostName: 'relay.invalid', IPv4: '127.0.0.1' },
   ]) {
     const region = { RegionID: 1, Nodes: [{ ...NODE, ...node, DERPPort: DERPPort! }] };
     const client = await DerpClient.connect(

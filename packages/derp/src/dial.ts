@@ -8,7 +8,7 @@
 //   InsecureForTests   no verification by chain and name; a pin holds all the same
 import type { X509Certificate } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
-import { isIP, isIPv4, isIPv6, connect as netConnect, type Socket } from 'node:net';
+import { isIP, connect as netConnect, type Socket } from 'node:net';
 import { checkServerIdentity, type TLSSocket, connect as tlsConnect } from 'node:tls';
 import type { DERPNode } from '@cove/protocol/tailcfg';
 
@@ -46,76 +46,60 @@ async function dialTcp(node: DERPNode, options: DialOptions): Promise<Socket> {
   const port = node.DERPPort || (options.plain ? 80 : 443);
   const giveUp = AbortSignal.any([options.signal, AbortSignal.timeout(NODE_TIMEOUT_MS)]);
   try {
-    const { v4, v6 } = await untilAborted(addressesOf(node), giveUp);
-    if (v4 === undefined && v6 === undefined) {
-      throw new DerpError('ERR_UNREACHABLE', `relay ${node.Name} has no address to dial`);
-    }
-    return await race(v4, v6, port, options.preferIPv6 === true, giveUp);
+    return await race(node, port, options.preferIPv6 === true, giveUp);
   } catch (error) {
     if (options.signal.aborted) throw options.signal.reason;
     if (giveUp.aborted) throw new DerpError('ERR_TIMEOUT', `relay ${node.Name} did not answer`);
-    throw error;
+    const cause = error instanceof AggregateError ? error.errors[0] : error;
+    throw new DerpError('ERR_UNREACHABLE', `relay ${node.Name} not reached`, { cause });
   }
 }
 
-interface Addresses {
-  readonly v4: string | undefined;
-  readonly v6: string | undefined;
-}
-
-async function addressesOf(node: DERPNode): Promise<Addresses> {
-  const literal4 = node.IPv4 !== undefined && isIPv4(node.IPv4) ? node.IPv4 : undefined;
-  const literal6 = node.IPv6 !== undefined && isIPv6(node.IPv6) ? node.IPv6 : undefined;
-  if (isIP(node.HostName) === 0 && (!node.IPv4 || !node.IPv6)) {
-    const found = await lookup(node.HostName, { all: true }).catch((cause: unknown) => {
-      if (literal4 !== undefined || literal6 !== undefined) return [];
-      throw new DerpError('ERR_UNREACHABLE', `no address for relay ${node.HostName}`, { cause });
-    });
-    const first = (family: number): string | undefined =>
-      found.find((entry) => entry.family === family)?.address;
-    return {
-      v4: literal4 ?? (node.IPv4 ? undefined : first(4)),
-      v6: literal6 ?? (node.IPv6 ? undefined : first(6)),
-    };
-  }
-  return {
-    v4: literal4 ?? (!node.IPv4 && isIPv4(node.HostName) ? node.HostName : undefined),
-    v6: literal6 ?? (!node.IPv6 && isIPv6(node.HostName) ? node.HostName : undefined),
-  };
-}
-
-/** The first of both to connect; the other is destroyed. */
+/** The first family to connect; the other is destroyed. Each looks its address up by itself, if it has to. */
 async function race(
-  v4: string | undefined,
-  v6: string | undefined,
+  node: DERPNode,
   port: number,
   preferIPv6: boolean,
   signal: AbortSignal,
 ): Promise<Socket> {
   const losers = new AbortController();
   const stop = AbortSignal.any([signal, losers.signal]);
+  const v6 = familyOf(node, 6);
+  const v4 = familyOf(node, 4);
+  const attempt = async (host: string, family: 4 | 6, delayMs: number): Promise<Socket> => {
+    const address = isIP(host) === 0 ? await untilAborted(resolve(host, family), stop) : host;
+    return connectTcp(address, port, delayMs, stop);
+  };
   const attempts: Promise<Socket>[] = [];
-  if (v6 !== undefined) attempts.push(connectTcp(v6, port, 0, stop));
+  if (v6 !== undefined) attempts.push(attempt(v6, 6, 0));
   if (v4 !== undefined) {
-    const delay = v6 !== undefined && preferIPv6 ? IPV4_DELAY_MS : 0;
-    attempts.push(connectTcp(v4, port, delay, stop));
+    attempts.push(attempt(v4, 4, v6 !== undefined && preferIPv6 ? IPV4_DELAY_MS : 0));
   }
   try {
     const winner = await Promise.any(attempts);
     // A second one that connected in the same moment.
-    for (const attempt of attempts) {
-      attempt.then(
+    for (const other of attempts) {
+      other.then(
         (socket) => socket !== winner && socket.destroy(),
         () => {},
       );
     }
     return winner;
-  } catch (error) {
-    const cause = error instanceof AggregateError ? error.errors[0] : error;
-    throw new DerpError('ERR_UNREACHABLE', `relay at port ${port} not reached`, { cause });
   } finally {
     losers.abort();
   }
+}
+
+/** The literal address or the name to look up for a family; undefined when the map does not want it used. */
+function familyOf(node: DERPNode, family: 4 | 6): string | undefined {
+  const given = family === 4 ? node.IPv4 : node.IPv6;
+  if (given) return isIP(given) === family ? given : undefined;
+  const hostFamily = isIP(node.HostName);
+  return hostFamily === 0 || hostFamily === family ? node.HostName : undefined;
+}
+
+async function resolve(host: string, family: 4 | 6): Promise<string> {
+  return (await lookup(host, { family })).address;
 }
 
 function connectTcp(
@@ -124,7 +108,7 @@ function connectTcp(
   delayMs: number,
   signal: AbortSignal,
 ): Promise<Socket> {
-  return new Promise((resolve, reject) => {
+  return new Promise((done, reject) => {
     let socket: Socket | undefined;
     const onAbort = (): void => {
       clearTimeout(timer);
@@ -137,7 +121,7 @@ function connectTcp(
       dialled.once('connect', () => {
         signal.removeEventListener('abort', onAbort);
         dialled.removeAllListeners('error');
-        resolve(dialled);
+        done(dialled);
       });
       dialled.once('error', (error) => {
         signal.removeEventListener('abort', onAbort);

@@ -4,7 +4,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { connect as netConnect } from 'node:net';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { duplexPair } from 'node:stream';
 import { after, test } from 'node:test';
@@ -32,6 +32,9 @@ after(async () => {
 });
 
 const DAY = 86_400_000;
+const hasIPv6: boolean = Object.values(networkInterfaces()).some((list) =>
+  list?.some((entry) => entry.address === '::1'),
+);
 
 function connectTo(node: DERPNode, ca?: string): Promise<DerpClient> {
   return DerpClient.connect({
@@ -317,7 +320,7 @@ test('the relay key is kept as stock relays keep it, and a broken file is not ov
 });
 
 test('STUN answers a node with its address and no one else at all', async () => {
-  const server = await StunServer.listen(['127.0.0.1', '::1'], 0);
+  const server = await StunServer.listen(hasIPv6 ? ['127.0.0.1', '::1'] : ['127.0.0.1'], 0);
   for (const { address, port, family } of server.addresses) {
     const socket = createSocket(family === 'IPv6' ? 'udp6' : 'udp4');
     socket.bind(0, address);
@@ -334,14 +337,20 @@ test('STUN answers a node with its address and no one else at all', async () => 
     assert.equal(response.port, socket.address().port);
     socket.close();
   }
-  assert.deepEqual(server.metrics, { answered: 2, ignored: 4, sendErrors: 0 });
+  assert.deepEqual(server.metrics, {
+    answered: hasIPv6 ? 2 : 1,
+    ignored: hasIPv6 ? 4 : 2,
+    sendErrors: 0,
+  });
   await assert.rejects(StunServer.listen(['127.0.0.1'], server.addresses[0]!.port), {
     code: 'EADDRINUSE',
   });
   await server.close();
 });
 
-test('a STUN server on :: alone answers IPv4 too, with the plain address', async () => {
+test('a STUN server on :: alone answers IPv4 too, with the plain address', {
+  skip: hasIPv6 ? false : 'no IPv6 here',
+}, async () => {
   const server = await StunServer.listen(['::'], 0);
   const socket = createSocket('udp4');
   socket.send(encodeStunRequest(randomBytes(12)), server.addresses[0]!.port, '127.0.0.1');

@@ -5,7 +5,7 @@
 //
 // Text form: labels joined by dots, no dot at the end, '' for the root. Case is kept: compare in lower case. A dot
 // or backslash inside a label is written \. and \\, other bytes outside printable ASCII \DDD (section 5.1).
-import { ProtocolError } from './bytes.ts';
+import { ProtocolError, utf8Encode } from './bytes.ts';
 
 export const MAX_NAME_LENGTH = 255;
 export const MAX_LABEL_LENGTH = 63;
@@ -84,7 +84,7 @@ export function nameLabels(name: string): Uint8Array[] {
     labels.push(Uint8Array.from(label));
     label = [];
   };
-  const bytes = new TextEncoder().encode(name);
+  const bytes = utf8Encode(name);
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i]!;
     if (byte === 0x2e) {
