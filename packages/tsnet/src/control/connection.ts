@@ -143,7 +143,7 @@ class Http2Connection implements ControlConnection {
   }
 
   close(): void {
-    this.#session.destroy();
+    // The session follows. Destroyed first, it would write a last frame, and Node asserts that none is under way.
     this.#stream.destroy();
   }
 }
