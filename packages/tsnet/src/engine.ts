@@ -313,7 +313,8 @@ export class Engine {
 
   /** Who has this source address (text; `::ffff:` forms are unmapped). Undefined: no node has it as its own. */
   whoIsAddr(address: string): WhoIs | undefined {
-    return this.#nodes.map && whoIsAddress(this.#nodes.map, address);
+    const { map } = this.#nodes;
+    return map && whoIsAddress(map, address, (own) => this.#nodes.byAddress(own));
   }
 
   /** Port on which this node's peerapi answers (Hostinfo.Services peerapi4/6); 0 before the first map. */

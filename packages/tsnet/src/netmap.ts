@@ -83,6 +83,19 @@ export function wireTime(text: string | undefined): number | undefined {
   return Number.isNaN(at) ? undefined : at;
 }
 
+/** Most nodes outlive many maps; their expiry is parsed once. */
+const expiries = new WeakMap<Node, number>();
+
+function keyExpiry(node: Node): number | undefined {
+  if (node.KeyExpiry === undefined) return undefined;
+  let expiry = expiries.get(node);
+  if (expiry === undefined) {
+    expiry = wireTime(node.KeyExpiry) ?? Number.NaN;
+    expiries.set(node, expiry);
+  }
+  return Number.isNaN(expiry) ? undefined : expiry;
+}
+
 export interface ExpiryView {
   readonly map: NetworkMap;
   /** Whether this node's own key has expired. */
@@ -100,7 +113,7 @@ export function applyExpiry(map: NetworkMap, wallNow: number): ExpiryView {
   let next = Number.POSITIVE_INFINITY;
   let peers: Map<NodeID, Node> | undefined;
   for (const [id, peer] of map.peers) {
-    const expiry = wireTime(peer.KeyExpiry);
+    const expiry = keyExpiry(peer);
     if (expiry === undefined) continue;
     if (expiry > serverNow) {
       next = Math.min(next, expiry);
@@ -110,7 +123,7 @@ export function applyExpiry(map: NetworkMap, wallNow: number): ExpiryView {
       peers.set(id, { ...rest, Expired: true, Endpoints: [] });
     }
   }
-  const own = wireTime(map.self.KeyExpiry);
+  const own = keyExpiry(map.self);
   const selfExpired = own !== undefined && own <= serverNow;
   if (own !== undefined && !selfExpired) next = Math.min(next, own);
   return {

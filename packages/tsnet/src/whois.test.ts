@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FilterRule, Node } from '@cove/protocol/tailcfg';
 import { foldMapResponse } from './control/map.ts';
-import { applyExpiry, type NetworkMap } from './netmap.ts';
-import { addressPart, whoIsAddress } from './whois.ts';
+import { applyExpiry, type NetworkMap, nodeAddresses } from './netmap.ts';
+import { addressPart, type WhoIs, whoIsAddress as whoIsAddressBy } from './whois.ts';
 
 const NOW = Date.parse('2026-06-01T00:00:00Z');
 
@@ -19,6 +19,11 @@ function node(id: number, fields: Partial<Node> = {}): Node {
     Hostinfo: { OS: 'linux', Hostname: `h${id}` },
     ...fields,
   };
+}
+
+function whoIsAddress(map: NetworkMap, address: string): WhoIs | undefined {
+  const nodes = [map.self, ...map.peers.values()];
+  return whoIsAddressBy(map, address, (own) => nodes.find((n) => nodeAddresses(n).includes(own)));
 }
 
 function mapOf(peers: readonly Node[], rules: readonly FilterRule[] = []): NetworkMap {

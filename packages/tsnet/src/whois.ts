@@ -44,15 +44,19 @@ export interface WhoIs {
 
 export const TAGGED_DEVICES = 'tagged-devices';
 
-/** The answer for an IP address, or undefined when no node of the map has it. */
-export function whoIsAddress(map: NetworkMap, address: string): WhoIs | undefined {
+/**
+ * The answer for an IP address, or undefined when no node of the map has it. `byAddress` finds the node, self
+ * included, that has an address (canonical text) as its own.
+ */
+export function whoIsAddress(
+  map: NetworkMap,
+  address: string,
+  byAddress: (address: string) => Node | undefined,
+): WhoIs | undefined {
   const addr = parseAddr(address);
-  if (addr === undefined) return undefined;
-  const index = indexOf(map);
-  const node = index.byAddress.get(formatAddr(unmapped(addr)));
-  if (node === undefined) return undefined;
-  const profile = map.users.get(node.User ?? 0);
-  if (profile === undefined) return undefined;
+  const node = addr && byAddress(formatAddr(unmapped(addr)));
+  const profile = node && map.users.get(node.User);
+  if (node === undefined || profile === undefined) return undefined;
   const os = node.Hostinfo?.OS;
   return {
     node: {
@@ -88,26 +92,6 @@ function unmapped(addr: Uint8Array): Uint8Array {
     addr[11] === 0xff &&
     addr.subarray(0, 10).every((byte) => byte === 0);
   return isMapped ? addr.subarray(12) : addr;
-}
-
-interface Index {
-  readonly byAddress: ReadonlyMap<string, Node>;
-}
-
-const indexes = new WeakMap<NetworkMap, Index>();
-
-function indexOf(map: NetworkMap): Index {
-  let index = indexes.get(map);
-  if (index === undefined) {
-    const byAddress = new Map<string, Node>();
-    for (const peer of map.peers.values()) {
-      for (const address of nodeAddresses(peer)) byAddress.set(address, peer);
-    }
-    for (const address of nodeAddresses(map.self)) byAddress.set(address, map.self);
-    index = { byAddress };
-    indexes.set(map, index);
-  }
-  return index;
 }
 
 /**
