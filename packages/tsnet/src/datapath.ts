@@ -40,9 +40,10 @@ export interface DataPathOptions {
 
 export class DataPath {
   readonly stack: Stack;
-  readonly device: Device<Peer, Path>;
+  device: Device<Peer, Path>;
   /** New connections to this port of our own addresses pass the filter: peerapi decides itself. 0: none. */
   peerApiPort = 0;
+  readonly #options: DataPathOptions;
   readonly #sink: DataPathSink;
   readonly #routes: PrefixTable<Peer> = new PrefixTable();
   readonly #filter: Filter;
@@ -51,6 +52,8 @@ export class DataPath {
   /** Room for what we make ourselves: header before, padding and tag behind. */
   readonly #scratch: Uint8Array = new Uint8Array(256);
   #local: IpSet | undefined;
+  /** Of devices before this one. */
+  readonly #oldCounts: Uint32Array = new Uint32Array(COUNT_NAMES.length);
   #now = 0;
   /** Inbound drops by Verdict, outbound drops behind them. */
   readonly #drops: Uint32Array = new Uint32Array(2 * VERDICT_NAMES.length);
@@ -62,7 +65,7 @@ export class DataPath {
   #bytesOut = 0;
 
   constructor(options: DataPathOptions) {
-    const { crypto, nodes, sink, clock } = options;
+    const { crypto, nodes, sink } = options;
     this.#sink = sink;
     const hasCap: ConstructorParameters<typeof Filter>[0] = (cap, family, w0, w1, w2, w3) => {
       const node = nodes.byWords(family, w0, w1, w2, w3);
@@ -84,8 +87,23 @@ export class DataPath {
       unhandledUdp: () => true,
       ...(options.tcp ? { tcp: options.tcp } : {}),
     });
-    this.device = new Device({
-      privateKey: options.nodeKey,
+    this.#options = options;
+    this.device = this.#newDevice(options.nodeKey);
+  }
+
+  /** Starts anew under another key: every session is gone. */
+  setNodeKey(nodeKey: PrivateKey): void {
+    for (let i = 0; i < this.#oldCounts.length; i++)
+      this.#oldCounts[i]! += this.device.counters[i]!;
+    for (const { context } of this.device.peers()) context.wireguard = undefined;
+    this.device.close();
+    this.device = this.#newDevice(nodeKey);
+  }
+
+  #newDevice(privateKey: PrivateKey): Device<Peer, Path> {
+    const { crypto, clock, nodes, sink } = this.#options;
+    return new Device({
+      privateKey,
       crypto,
       wallClock: () => {
         const ms = clock.wallNow();
@@ -208,7 +226,7 @@ export class DataPath {
       out[`drop_out_${VERDICT_NAMES[i]}`] = this.#drops[VERDICT_NAMES.length + i]!;
     }
     for (let i = 0; i < COUNT_NAMES.length; i++)
-      out[`wireguard_${COUNT_NAMES[i]}`] = this.device.counters[i]!;
+      out[`wireguard_${COUNT_NAMES[i]}`] = this.#oldCounts[i]! + this.device.counters[i]!;
     return out;
   }
 

@@ -5,7 +5,7 @@ import { Agent, createServer, get, type IncomingMessage } from 'node:http';
 import { afterEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DerpClient } from '@cove/derp/client';
-import { PrivateKey } from '@cove/protocol/keys';
+import { nodePublic, PrivateKey } from '@cove/protocol/keys';
 import type { Conn } from './conn.ts';
 import type { Engine } from './engine.ts';
 import { crypto, TestTailnet, until } from './testing/tailnet.ts';
@@ -319,9 +319,30 @@ test('a peer that restarts with new keys of discovery is reached again', async (
   const again = net.add({}, { nodeKey: b.nodeKey });
   again.node = { ...b.node, DiscoKey: again.node.DiscoKey! };
   net.engines.splice(net.engines.indexOf(b), 1);
+  again.engine.setNetworkMap(net.mapFor(again));
+  await until(() => again.connected.length > 0, 'the new one is at its relay');
   net.publish();
   again.engine.listenTcp({ port: 80 }).serve(createServer((_req, res) => res.end('second')));
   assert.equal(await fetchPage(a.engine, '100.64.0.2', 80), 'second');
+});
+
+test('a node whose key is renewed keeps its listeners and its open connections', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  net.publish();
+  const listener = b.engine.listenTcp({ port: 80 });
+  listener.on('connection', (conn) => conn.pipe(conn));
+  const conn = await a.engine.dialTcp({ address: '100.64.0.2', port: 80 });
+  conn.write('before');
+  assert.equal(String((await once(conn, 'data'))[0]), 'before');
+  const renewed = PrivateKey.generate(crypto.randomBytes);
+  b.engine.setNodeKey(renewed);
+  b.node = { ...b.node, Key: nodePublic(renewed.publicBytes(crypto.x25519)) };
+  await until(() => b.connected.length === 3, 'b is back at its relay');
+  net.publish();
+  conn.write('after');
+  assert.equal(String((await once(conn, 'data'))[0]), 'after');
 });
 
 test('a peer removed from the map can neither be reached nor reach', async () => {

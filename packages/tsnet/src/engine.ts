@@ -118,6 +118,7 @@ export class Engine {
   readonly #turns: Turns;
   readonly #dialer: Dialer;
   readonly #pinger: Pinger;
+  #nodeKey: PrivateKey;
   #rules: CompiledRules = NO_RULES;
   #shieldsUp = false;
   #forgetTimer: Timer | undefined;
@@ -125,7 +126,8 @@ export class Engine {
   #closing: Promise<void> | undefined;
 
   constructor(options: EngineOptions) {
-    const { clock, crypto, nodeKey } = options;
+    const { clock, crypto } = options;
+    this.#nodeKey = options.nodeKey;
     this.#clock = clock;
     this.#log = options.log ?? silent;
     this.#turns = new Turns(clock, (now) => {
@@ -133,8 +135,9 @@ export class Engine {
       return this.#path.nextTick;
     });
     this.#nodes = new NodeTable(options.acceptRoutes ?? false);
+    const nodeKey = (): PrivateKey => this.#nodeKey;
     this.#magicsock = new Magicsock({
-      nodeKey,
+      nodeKeyBytes: () => this.#path.device.publicKey,
       discoKey: options.discoKey,
       crypto,
       clock,
@@ -153,7 +156,7 @@ export class Engine {
       },
     });
     this.#path = new DataPath({
-      nodeKey,
+      nodeKey: options.nodeKey,
       crypto,
       clock,
       nodes: this.#nodes,
@@ -235,7 +238,10 @@ export class Engine {
    * so): new WireGuard sessions and relay connections; listeners, and TCP connections where possible, live on.
    */
   setNodeKey(nodeKey: PrivateKey): void {
-    void nodeKey;
+    if (this.#closing) return;
+    this.#nodeKey = nodeKey;
+    this.#path.setNodeKey(nodeKey);
+    this.#magicsock.relays.reconnect();
   }
 
   /** Throws EADDRINUSE, EADDRNOTAVAIL, RangeError, ERR_CLOSED. */

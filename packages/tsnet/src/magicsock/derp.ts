@@ -203,6 +203,13 @@ export class Relays {
     return true;
   }
 
+  /** Connects anew, as whom dial now says. */
+  reconnect(): void {
+    for (const relay of this.#relays.values()) this.#drop(relay, true);
+    this.#failures.clear();
+    this.#keepHome();
+  }
+
   close(): void {
     this.#closed = true;
     this.#idleScan?.cancel();

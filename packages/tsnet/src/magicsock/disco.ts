@@ -23,7 +23,8 @@ import { KeyMap } from './peermap.ts';
 const RELAY_ADDRESS: Uint8Array = Uint8Array.of(127, 3, 3, 40);
 
 export interface DiscoOptions {
-  readonly nodeKeyBytes: Uint8Array;
+  /** Our node's public key, which pings carry. */
+  readonly nodeKeyBytes: () => Uint8Array;
   readonly discoKey: PrivateKey;
   readonly crypto: Crypto;
   /** Sends an envelope by a path. */
@@ -125,7 +126,7 @@ export class Disco {
     const txId = this.#options.crypto.randomBytes(DISCO_TXID_LENGTH);
     const id = toHex(txId);
     this.#pings.set(id, { peer: path.peer, onPong });
-    this.#send(contact, path, { type: 'ping', txId, nodeKey: this.#options.nodeKeyBytes });
+    this.#send(contact, path, { type: 'ping', txId, nodeKey: this.#options.nodeKeyBytes() });
     return () => this.#pings.delete(id);
   }
 

@@ -25,7 +25,8 @@ export interface MagicsockSink {
 }
 
 export interface MagicsockOptions {
-  readonly nodeKey: PrivateKey;
+  /** The node's public key, as of now. */
+  readonly nodeKeyBytes: () => Uint8Array;
   readonly discoKey: PrivateKey;
   readonly crypto: Crypto;
   readonly clock: Clock;
@@ -61,7 +62,7 @@ export class Magicsock {
     const { crypto, clock, log } = options;
     this.#sink = options.sink;
     this.#disco = new Disco({
-      nodeKeyBytes: options.nodeKey.publicBytes(crypto.x25519),
+      nodeKeyBytes: options.nodeKeyBytes,
       discoKey: options.discoKey,
       crypto,
       send: (path, envelope) => this.#sendRelayed(path, envelope, 0, envelope.length),

@@ -7,7 +7,8 @@ import { closedError } from '../errors.ts';
 import type { RelayClient, RelayDial } from './derp.ts';
 
 export interface RelayDialOptions {
-  readonly nodeKey: PrivateKey;
+  /** As of now. */
+  readonly nodeKey: () => PrivateKey;
   readonly crypto: Crypto;
   readonly clock: Clock;
   /** PEM certificates of authorities trusted besides the system's. */
@@ -32,7 +33,7 @@ export function relayDialer(options: RelayDialOptions): RelayDial {
     };
     DerpClient.connect({
       region,
-      privateKey: nodeKey,
+      privateKey: nodeKey(),
       crypto,
       clock,
       signal: abort.signal,

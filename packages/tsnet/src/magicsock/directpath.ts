@@ -1,0 +1,353 @@
+// The direct paths to one peer: which addresses to try, which one to use, and whether to trust it. Sans I/O: the time
+// is handed in, pings leave through the sink.
+//
+// An address comes to be a candidate by the network map, by the peer's own call, or by a ping from there. A pong from
+// it makes it a path; the best path is used, and trusted for 6.5 s after each pong. Pings go to the best path every
+// 3 s for as long as something is sent to the peer, and to all candidates while there is no trusted path.
+import { toHex } from '@cove/protocol/bytes';
+import { isBetter } from './betterpath.ts';
+import type { PathTable, UdpPath } from './paths.ts';
+
+/** Nothing sent for this long: no more pings; also how long an observed address stays without another ping. */
+export const ACTIVE_FOR = 45_000;
+export const HEARTBEAT_INTERVAL = 3_000;
+/** Two heartbeats may go missing. */
+export const TRUST_FOR = 6_500;
+export const PING_TIMEOUT = 5_000;
+/** Between pings to one candidate, heartbeats apart. */
+export const PING_SPACING = 5_000;
+/** No better path is looked for at or below this latency. */
+export const GOOD_LATENCY = 5;
+/** Between looking for a better path than a slow direct one. */
+export const UPGRADE_INTERVAL = 60_000;
+/** More candidates than this: those only observed go, oldest first. */
+export const MAX_CANDIDATES = 100;
+/** A round trip measured as nothing would make any path perfect. */
+const MIN_LATENCY = 0.001;
+
+export interface AddressAndPort {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** None of these may call back into the DirectPath. */
+export interface DirectPathSink {
+  /** 12 random bytes. */
+  newTxId(): Uint8Array;
+  /** Sends a ping there. */
+  ping(path: UdpPath, txId: Uint8Array): void;
+  /** Tell the peer through its relay to ping us, since we are pinging it. */
+  callPeer(): void;
+  /** The best path is another now, or (undefined) none. */
+  pathChanged(path: UdpPath | undefined): void;
+}
+
+export interface DirectPong {
+  readonly path: UdpPath;
+  /** Milliseconds. */
+  readonly latency: number;
+}
+
+interface Candidate {
+  readonly path: UdpPath;
+  isInMap: boolean;
+  isInCall: boolean;
+  /** When the last ping came from there; -Infinity: never. */
+  heardPing: number;
+  /** That ping's transaction, in hex. */
+  heardTxId: string;
+  lastPing: number;
+}
+
+interface PingUnderWay {
+  readonly path: UdpPath;
+  readonly at: number;
+  readonly onPong: ((pong: DirectPong) => void) | undefined;
+}
+
+export class DirectPath {
+  readonly #sink: DirectPathSink;
+  readonly #paths: PathTable;
+  readonly #candidates: Map<UdpPath, Candidate> = new Map();
+  /** By transaction id in hex, oldest first. */
+  readonly #pings: Map<string, PingUnderWay> = new Map();
+  #best: UdpPath | undefined;
+  #bestLatency = 0;
+  #trustedUntil = Number.NEGATIVE_INFINITY;
+  #lastSend = Number.NEGATIVE_INFINITY;
+  #lastRound = Number.NEGATIVE_INFINITY;
+  /** When a round would ping anybody at all. */
+  #nextRound = Number.POSITIVE_INFINITY;
+  #nextHeartbeat = Number.POSITIVE_INFINITY;
+
+  constructor(paths: PathTable, sink: DirectPathSink) {
+    this.#paths = paths;
+    this.#sink = sink;
+  }
+
+  /** The path to use, trusted or not; undefined: none answered. */
+  get best(): UdpPath | undefined {
+    return this.#best;
+  }
+
+  /** Milliseconds of the best path's last round trip. */
+  get latency(): number {
+    return this.#bestLatency;
+  }
+
+  get candidates(): Iterable<UdpPath> {
+    return this.#candidates.keys();
+  }
+
+  /** False: what is sent by the best path must take the relay too. */
+  isTrusted(now: number): boolean {
+    return this.#best !== undefined && now <= this.#trustedUntil;
+  }
+
+  /** Something was sent to the peer within the last 45 s. */
+  isActive(now: number): boolean {
+    return now - this.#lastSend <= ACTIVE_FOR;
+  }
+
+  /** Something is about to be sent to the peer. Cheap while the path is trusted. */
+  noteSend(now: number): void {
+    this.#lastSend = now;
+    if (this.#nextHeartbeat === Number.POSITIVE_INFINITY)
+      this.#nextHeartbeat = now + HEARTBEAT_INTERVAL;
+    if (now >= this.#nextRound && !this.isTrusted(now)) this.#round(now, true);
+  }
+
+  /** The addresses that the network map has for the peer, all of them. */
+  setMapCandidates(addresses: readonly AddressAndPort[]): void {
+    this.#replace(addresses, 'isInMap');
+  }
+
+  /** The peer pings us at this moment and says where it is, completely: ping it there. */
+  called(addresses: readonly AddressAndPort[], now: number): void {
+    this.#replace(addresses, 'isInCall');
+    for (const candidate of this.#candidates.values())
+      candidate.lastPing = Number.NEGATIVE_INFINITY;
+    this.#nextRound = Number.NEGATIVE_INFINITY;
+    this.#round(now, false);
+  }
+
+  /** A ping of the peer came from this address. False: it is the same one once more. */
+  heardPing(address: string, port: number, txId: Uint8Array, now: number): boolean {
+    const id = toHex(txId);
+    const candidate = this.#candidate(address, port);
+    if (!candidate) return false;
+    if (candidate.heardTxId === id) return false;
+    candidate.heardTxId = id;
+    candidate.heardPing = now;
+    if (this.#candidates.size > MAX_CANDIDATES) this.#prune(candidate);
+    return true;
+  }
+
+  /** A pong of the peer. False: it answers no ping of ours, or one to an address that is no candidate any more. */
+  heardPong(txId: Uint8Array, now: number): boolean {
+    const id = toHex(txId);
+    const ping = this.#pings.get(id);
+    if (!ping) return false;
+    this.#pings.delete(id);
+    // Not where the pong came from: a peer with several addresses may answer from another one.
+    const { path } = ping;
+    if (!this.#candidates.has(path)) return false;
+    const latency = Math.max(now - ping.at, MIN_LATENCY);
+    const best = this.#best;
+    if (
+      best === undefined ||
+      !this.isTrusted(now) ||
+      isBetter({ path, latency }, { path: best, latency: this.#bestLatency })
+    ) {
+      this.#setBest(path);
+    }
+    if (path === this.#best) {
+      this.#bestLatency = latency;
+      this.#trustedUntil = now + TRUST_FOR;
+    }
+    ping.onPong?.({ path, latency });
+    return true;
+  }
+
+  /** Pings for a person: the best path if it is trusted, all candidates if not. Counts as sending. */
+  ping(now: number, onPong: (pong: DirectPong) => void): void {
+    this.#lastSend = now;
+    if (this.#nextHeartbeat === Number.POSITIVE_INFINITY)
+      this.#nextHeartbeat = now + HEARTBEAT_INTERVAL;
+    if (this.#best !== undefined && this.isTrusted(now)) {
+      this.#ping(this.#best, now, onPong);
+      return;
+    }
+    const due = now >= this.#nextRound;
+    for (const candidate of this.#candidates.values()) {
+      this.#ping(candidate.path, now, onPong);
+      candidate.lastPing = now;
+    }
+    this.#lastRound = now;
+    this.#nextRound = this.#candidates.size > 0 ? now + PING_SPACING : Number.POSITIVE_INFINITY;
+    if (due && this.#candidates.size > 0) this.#sink.callPeer();
+  }
+
+  /** The peer restarted, or the machine's network changed: nothing learnt holds, the candidates do. */
+  distrust(): void {
+    this.#trustedUntil = Number.NEGATIVE_INFINITY;
+    this.#pings.clear();
+    for (const candidate of this.#candidates.values())
+      candidate.lastPing = Number.NEGATIVE_INFINITY;
+    this.#mayRound();
+  }
+
+  /** As distrust, and no path is used before it answers anew. */
+  reset(): void {
+    this.distrust();
+    this.#setBest(undefined);
+  }
+
+  /** The operating system says that no datagram gets there. */
+  unreachable(path: UdpPath): void {
+    if (path === this.#best) this.#setBest(undefined);
+  }
+
+  /** When tick must be called; Infinity: not before something happens. */
+  get nextTick(): number {
+    let at = this.#nextHeartbeat;
+    for (const ping of this.#pings.values()) {
+      at = Math.min(at, ping.at + PING_TIMEOUT);
+      break;
+    }
+    return at;
+  }
+
+  tick(now: number): void {
+    for (const [id, ping] of this.#pings) {
+      if (ping.at + PING_TIMEOUT > now) break;
+      this.#pings.delete(id);
+      if (ping.path === this.#best && !this.isTrusted(now)) this.#setBest(undefined);
+    }
+    if (now >= this.#nextHeartbeat) this.#heartbeat(now);
+  }
+
+  /** Gives all paths back. */
+  close(): void {
+    for (const path of this.#candidates.keys()) this.#paths.release(path);
+    this.#candidates.clear();
+    this.#pings.clear();
+    this.#best = undefined;
+    this.#nextHeartbeat = Number.POSITIVE_INFINITY;
+    this.#nextRound = Number.POSITIVE_INFINITY;
+  }
+
+  #heartbeat(now: number): void {
+    if (!this.isActive(now)) {
+      this.#nextHeartbeat = Number.POSITIVE_INFINITY;
+      return;
+    }
+    this.#nextHeartbeat = now + HEARTBEAT_INTERVAL;
+    const best = this.#best;
+    if (best) {
+      this.#ping(best, now, undefined);
+      this.#candidates.get(best)!.lastPing = now;
+    }
+    if (this.#wantsRound(now)) this.#round(now, true);
+  }
+
+  #wantsRound(now: number): boolean {
+    if (!this.isTrusted(now) || this.#lastRound === Number.NEGATIVE_INFINITY) return true;
+    return this.#bestLatency > GOOD_LATENCY && now - this.#lastRound >= UPGRADE_INTERVAL;
+  }
+
+  #round(now: number, call: boolean): void {
+    this.#lastRound = now;
+    let sent = false;
+    let next = Number.POSITIVE_INFINITY;
+    for (const candidate of this.#candidates.values()) {
+      if (this.#isStale(candidate, now)) {
+        this.#remove(candidate);
+        continue;
+      }
+      if (now - candidate.lastPing >= PING_SPACING) {
+        candidate.lastPing = now;
+        sent = true;
+        this.#ping(candidate.path, now, undefined);
+      }
+      next = Math.min(next, candidate.lastPing + PING_SPACING);
+    }
+    this.#nextRound = next;
+    if (sent && call) this.#sink.callPeer();
+  }
+
+  #ping(path: UdpPath, now: number, onPong: ((pong: DirectPong) => void) | undefined): void {
+    const txId = this.#sink.newTxId();
+    this.#pings.set(toHex(txId), { path, at: now, onPong });
+    this.#sink.ping(path, txId);
+  }
+
+  #replace(addresses: readonly AddressAndPort[], origin: 'isInMap' | 'isInCall'): void {
+    for (const candidate of this.#candidates.values()) candidate[origin] = false;
+    for (const { address, port } of addresses) {
+      if (this.#candidates.size >= MAX_CANDIDATES) break;
+      const candidate = this.#candidate(address, port);
+      if (candidate) candidate[origin] = true;
+    }
+    for (const candidate of this.#candidates.values()) {
+      if (this.#isStale(candidate, Number.NEGATIVE_INFINITY)) this.#remove(candidate);
+    }
+    this.#mayRound();
+  }
+
+  /** The candidate with this address, a new one if need be. */
+  #candidate(address: string, port: number): Candidate | undefined {
+    const found = this.#paths.find(address, port);
+    const known = found && this.#candidates.get(found);
+    if (known) return known;
+    const path = this.#paths.acquire(address, port);
+    if (!path) return undefined;
+    const candidate: Candidate = {
+      path,
+      isInMap: false,
+      isInCall: false,
+      heardPing: Number.NEGATIVE_INFINITY,
+      heardTxId: '',
+      lastPing: Number.NEGATIVE_INFINITY,
+    };
+    this.#candidates.set(path, candidate);
+    this.#mayRound();
+    return candidate;
+  }
+
+  #mayRound(): void {
+    this.#nextRound =
+      this.#candidates.size > 0 ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+  }
+
+  /** Nobody names the address any more. */
+  #isStale(candidate: Candidate, now: number): boolean {
+    return !candidate.isInMap && !candidate.isInCall && !(now - candidate.heardPing <= ACTIVE_FOR);
+  }
+
+  /** Makes room by the address observed longest ago. */
+  #prune(keep: Candidate): void {
+    let oldest: Candidate | undefined;
+    for (const candidate of this.#candidates.values()) {
+      const isOptional = !candidate.isInMap && !candidate.isInCall && candidate !== keep;
+      if (isOptional && candidate.path !== this.#best) {
+        if (!oldest || candidate.heardPing < oldest.heardPing) oldest = candidate;
+      }
+    }
+    this.#remove(oldest ?? keep);
+  }
+
+  #remove(candidate: Candidate): void {
+    if (!this.#candidates.delete(candidate.path)) return;
+    if (candidate.path === this.#best) this.#setBest(undefined);
+    this.#paths.release(candidate.path);
+  }
+
+  #setBest(path: UdpPath | undefined): void {
+    if (path === undefined) this.#trustedUntil = Number.NEGATIVE_INFINITY;
+    if (path === this.#best) return;
+    this.#best = path;
+    this.#bestLatency = 0;
+    this.#sink.pathChanged(path);
+  }
+}
