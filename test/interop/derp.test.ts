@@ -143,7 +143,7 @@ describe('DERP and STUN with stock peers', { skip }, () => {
     const derp = new DerpServer();
     const server = createHttpsServer({
       key: certificate.key,
-      cert: certificate.cert + metacertPem(derp.publicKeyHex, Date.now()),
+      cert: certificate.cert + (await metacertPem(derp.publicKeyHex, Date.now())),
     });
     const fast: unknown[] = [];
     server.on('upgrade', (req) => fast.push(req.headers['derp-fast-start']));

@@ -1,13 +1,12 @@
 // What a relay keeps on disk: its identity (derper.key, the JSON that stock relays use) and a self-signed
 // certificate with its key (derp.pem). Both are 0600, written aside and renamed.
-import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { PrivateKey } from '@cove/protocol/keys';
-import { parseAddr } from '@cove/protocol/netaddr';
 import { certificatePin } from './pin.ts';
-import { pem, selfSignedCertificate } from './x509.ts';
+import { selfSignedCertificate } from './x509.ts';
 
 const DAY_MS = 86_400_000;
 const VALID_DAYS = 3650;
@@ -53,7 +52,7 @@ export async function loadSelfSigned(
   const text = await readIfThere(path);
   const kept = text === undefined ? undefined : parsePair(text);
   if (kept !== undefined && stillGood(kept.x509, names, wallNow)) return certificateOf(kept);
-  const made = makePair(names, wallNow);
+  const made = await makePair(names, wallNow);
   await writeSecret(dir, path, made.key + made.cert);
   return certificateOf(made);
 }
@@ -89,24 +88,18 @@ function stillGood(x509: X509Certificate, names: readonly string[], wallNow: num
   );
 }
 
-function makePair(names: readonly string[], wallNow: number): Pair {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+async function makePair(names: readonly string[], wallNow: number): Promise<Pair> {
   const serial = randomBytes(16);
   serial[0] = (serial[0]! & 0x3f) | 0x40;
-  const der = selfSignedCertificate({
-    privateKey,
+  const { cert, key } = await selfSignedCertificate({
+    keyType: 'P-256',
     commonName: names[0]!,
-    serial,
+    serial: serial.toString('hex'),
     notBefore: new Date(wallNow - BACKDATE_DAYS * DAY_MS),
     notAfter: new Date(wallNow + VALID_DAYS * DAY_MS),
-    dnsNames: names.filter((name) => isIP(name) === 0),
-    ipAddresses: names.filter((name) => isIP(name) !== 0).map((name) => parseAddr(name)!),
+    names,
   });
-  return {
-    cert: pem('CERTIFICATE', der),
-    key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    x509: new X509Certificate(der),
-  };
+  return { cert, key, x509: new X509Certificate(cert) };
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

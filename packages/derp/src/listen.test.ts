@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
@@ -19,7 +19,7 @@ import { type DerpListener, listenDerp } from './listen.ts';
 import { metacertPem } from './metacert.ts';
 import { certificatePin } from './pin.ts';
 import { StunServer } from './stunserver.ts';
-import { pem, selfSignedCertificate } from './x509.ts';
+import { selfSignedCertificate } from './x509.ts';
 
 const dirs: string[] = [];
 async function newDir(): Promise<string> {
@@ -190,21 +190,19 @@ test('a certificate from elsewhere is served, and a pinned one must be within it
     [-2, -1, 'ERR_CERTIFICATE'],
     [1, 2, 'ERR_CERTIFICATE'],
   ] as const) {
-    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    const der = selfSignedCertificate({
-      privateKey,
+    const certificate = await selfSignedCertificate({
+      keyType: 'P-256',
       commonName: 'x',
-      serial: Uint8Array.of(1),
+      serial: '01',
       notBefore: new Date(now + from * DAY),
       notAfter: new Date(now + to * DAY),
-      ipAddresses: [Uint8Array.of(127, 0, 0, 1)],
+      names: ['127.0.0.1'],
     });
-    const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     const listener = await listenDerp({
       port: 0,
       stunPort: false,
       certDir: await newDir(),
-      certificate: { cert: pem('CERTIFICATE', der), key },
+      certificate,
     });
     const node = listener.derpNode({ Name: '1a', RegionID: 1, HostName: '127.0.0.1' });
     assert.equal(node.CertName, undefined);
@@ -230,9 +228,9 @@ test('the metacert stands behind the certificate and names the relay key', async
   await listener.close();
 });
 
-test('a metacert is valid for 30 days both ways', () => {
+test('a metacert is valid for 30 days both ways', async () => {
   const now = Date.UTC(2026, 10, 21);
-  const meta = new X509Certificate(metacertPem('ab'.repeat(32), now));
+  const meta = new X509Certificate(await metacertPem('ab'.repeat(32), now));
   assert.equal(Date.parse(meta.validFrom), now - 30 * DAY);
   assert.equal(Date.parse(meta.validTo), now + 30 * DAY);
   assert.equal(meta.ca, false);

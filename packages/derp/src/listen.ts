@@ -70,7 +70,7 @@ export async function listenDerp(options: ListenDerpOptions): Promise<DerpListen
       certificate === undefined ? createHttpServer() : createHttpsServer(),
     );
     if (certificate !== undefined) {
-      stack.push(keepMetacertFresh(servers as HttpsServer[], certificate, derp, clock));
+      stack.push(await keepMetacertFresh(servers as HttpsServer[], certificate, derp, clock));
     }
     const addresses = await listenAll(
       servers,
@@ -124,22 +124,27 @@ async function certificateFor(
 }
 
 /** Sets the certificate with the metacert behind it, now and every few days; the result stops that. */
-function keepMetacertFresh(
+async function keepMetacertFresh(
   servers: readonly HttpsServer[],
   certificate: { readonly cert: string; readonly key: string },
   derp: DerpServer,
   clock: Clock,
-): () => Promise<void> {
-  let timer: { cancel(): void };
-  const renew = (): void => {
-    const cert = certificate.cert + metacertPem(derp.publicKeyHex, Date.now());
+): Promise<() => Promise<void>> {
+  let stopped = false;
+  let timer: { cancel(): void } | undefined;
+  const renew = async (): Promise<void> => {
+    const cert = certificate.cert + (await metacertPem(derp.publicKeyHex, Date.now()));
+    if (stopped) return;
     for (const server of servers) {
       server.setSecureContext({ cert, key: certificate.key, minVersion: 'TLSv1.2' });
     }
-    timer = clock.schedule(METACERT_RENEWAL_MS, renew);
+    timer = clock.schedule(METACERT_RENEWAL_MS, () => void renew());
   };
-  renew();
-  return async () => timer.cancel();
+  await renew();
+  return async () => {
+    stopped = true;
+    timer?.cancel();
+  };
 }
 
 async function listenAll(

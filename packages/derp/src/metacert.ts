@@ -5,9 +5,8 @@
 //   subject and issuer CN   "derpkey" and 64 hex digits of the relay's public key
 //   serial number           DERP's version
 //   validity                30 days before and after now
-import { generateKeyPairSync } from 'node:crypto';
 import { DERP_VERSION } from '@cove/protocol/derp';
-import { pem, selfSignedCertificate } from './x509.ts';
+import { selfSignedCertificate } from './x509.ts';
 
 const DAY_MS = 86_400_000;
 const VALID_DAYS = 30;
@@ -15,16 +14,13 @@ const VALID_DAYS = 30;
 export const METACERT_RENEWAL_MS: number = 7 * DAY_MS;
 
 /** The certificate in PEM form; wallNow is milliseconds since the Unix epoch. */
-export function metacertPem(publicKeyHex: string, wallNow: number): string {
-  const { privateKey } = generateKeyPairSync('ed25519');
-  return pem(
-    'CERTIFICATE',
-    selfSignedCertificate({
-      privateKey,
-      commonName: `derpkey${publicKeyHex}`,
-      serial: Uint8Array.of(DERP_VERSION),
-      notBefore: new Date(wallNow - VALID_DAYS * DAY_MS),
-      notAfter: new Date(wallNow + VALID_DAYS * DAY_MS),
-    }),
-  );
+export async function metacertPem(publicKeyHex: string, wallNow: number): Promise<string> {
+  const { cert } = await selfSignedCertificate({
+    keyType: 'Ed25519',
+    commonName: `derpkey${publicKeyHex}`,
+    serial: DERP_VERSION.toString(16).padStart(2, '0'),
+    notBefore: new Date(wallNow - VALID_DAYS * DAY_MS),
+    notAfter: new Date(wallNow + VALID_DAYS * DAY_MS),
+  });
+  return cert;
 }
