@@ -266,11 +266,12 @@ export class Core {
     this.policy.remove(node);
     this.hub.removed(node);
     this.presence.forget(node);
-    const stream = this.hub.streamOf(node);
-    if (stream === undefined) return;
-    // Clients never log in again because of a failed map request, but because of an expired key (a map must say so).
+    // Clients never log in again because of a failed map request, but because a map says their key has expired.
     node.keyExpiry = tx.now - 1000;
-    this.hub.farewell(stream);
+    tx.after(() => {
+      const stream = this.hub.streamOf(node);
+      if (stream !== undefined) this.hub.farewell(stream);
+    });
   }
 
   /** at undefined: the key never expires. */

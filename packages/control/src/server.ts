@@ -51,7 +51,8 @@ import { insertTailnet, loadTailnet } from './state/rows.ts';
 
 /** The one tailnet of a server, so far; every key in the database names it. */
 const TAILNET_ID = 1;
-const TICK_MS = 1000;
+const MAX_TICK_MS = 1000;
+const MIN_TICK_MS = 10;
 const MAX_CONNECTIONS = 20_000;
 /** Connections on which no known node spoke yet. */
 const MAX_STRANGERS = 1024;
@@ -102,7 +103,12 @@ export class ControlServer implements AsyncDisposable {
       healthy: () => !this.#closed,
       onUpgrade: (initiation, socket, head) => this.#upgrade(initiation, socket, head),
     };
-    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+    const { offlineGrace, ephemeralTimeout } = core.options;
+    const period = Math.min(offlineGrace, ephemeralTimeout) / 4;
+    this.#ticker = setInterval(
+      () => this.#tick(),
+      Math.max(MIN_TICK_MS, Math.min(MAX_TICK_MS, period)),
+    );
     this.#ticker.unref();
   }
 

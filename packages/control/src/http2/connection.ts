@@ -32,8 +32,8 @@ const CONNECTION_WINDOW = 512 * 1024;
 /** Frames that cost us more than the sender: refilled per second, up to the burst. */
 const CHEAP_FRAMES_PER_SECOND = 256;
 const CHEAP_FRAMES_BURST = 1024;
-const REQUESTS_PER_SECOND = 64;
-const REQUESTS_BURST = 256;
+const REQUESTS_PER_SECOND = 20;
+const REQUESTS_BURST = 200;
 /** Bytes the transport may hold while we still answer PING and SETTINGS. */
 const MAX_CONTROL_BACKLOG = 256 * 1024;
 
@@ -159,9 +159,10 @@ export class Http2Connection {
     this.#uncork();
   }
 
-  /** Requests not yet answered in full. */
-  get openStreams(): number {
-    return this.#streams.size;
+  /** Whether a request that arrived in full is not yet answered in full. */
+  get busy(): boolean {
+    for (const stream of this.#streams.values()) if (stream.received) return true;
+    return false;
   }
 
   /** Takes the next bytes of the client, which are borrowed. Whatever is wrong with them ends the connection. */

@@ -28,6 +28,7 @@ import type { PendingLogin, PendingLogins, PendingOutcome } from './pending.ts';
 export const MIN_CAP_VERSION = 97;
 
 const MAX_TAGS = 64;
+const MAX_TEXT = 256;
 
 export type RegisterResult =
   | { readonly type: 'answer'; readonly response: RegisterResponse }
@@ -115,8 +116,8 @@ export class Registrar {
   }
 
   async #logOut(node: NodeState | undefined): Promise<RegisterResult> {
-    // Unknown: the client wants to be logged out, and is.
-    if (node !== undefined) {
+    // Unknown or expired: the client wants to be logged out, and is.
+    if (node !== undefined && !isExpired(node, this.#core.options.now())) {
       await this.#core.journal.mutate((tx) => {
         if (tx.tailnet.nodes.get(node.id) !== node) return;
         const actor = `node:${node.id}`;
@@ -198,7 +199,7 @@ export class Registrar {
       nodeKey,
       oldNodeKey,
       nlKey,
-      hostinfo: mergeHostinfo({}, hostinfo) ?? {},
+      hostinfo: briefHostinfo(hostinfo),
       ephemeral: request.Ephemeral === true,
       capVersion,
     });
@@ -254,6 +255,18 @@ function loginOf(
     hostinfo: (request.Hostinfo ?? {}) as Hostinfo,
     capVersion: request.Version,
   };
+}
+
+/** What a waiting login needs to keep: a stranger's words, so little of them. The rest comes with the first map. */
+function briefHostinfo(info: Hostinfo): Hostinfo {
+  const tags = info.RequestTags?.slice(0, MAX_TAGS).map((tag) => tag.slice(0, MAX_TEXT));
+  const brief: Hostinfo = {
+    Hostname: (info.Hostname ?? '').slice(0, MAX_TEXT),
+    OS: (info.OS ?? '').slice(0, MAX_TEXT),
+    IPNVersion: (info.IPNVersion ?? '').slice(0, MAX_TEXT),
+    ...(tags === undefined ? {} : { RequestTags: tags }),
+  };
+  return mergeHostinfo({}, brief) ?? {};
 }
 
 function nonZero(key: NodePublic | undefined): NodePublic | undefined {

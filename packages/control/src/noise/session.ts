@@ -6,7 +6,7 @@ import type { AcceptedInitiation } from '@cove/protocol/controlbase';
 import type { MachinePublic } from '@cove/protocol/keys';
 import { type Exchange, Http2Connection } from '../http2/connection.ts';
 
-/** A connection without any open request is closed after this: soon if no known node ever spoke on it. */
+/** A connection that waits for no answer is closed after this: soon if no known node ever spoke on it. */
 const STRANGER_IDLE_MS = 30_000;
 const KNOWN_IDLE_MS = 10 * 60_000;
 /** Bytes are waiting for the client and it takes none of them. */
@@ -90,7 +90,7 @@ export class Session {
 
   /** Closes the connection if it has been idle, or its client stuck, for too long. */
   check(now: number): void {
-    if (this.#http2.openStreams > 0) {
+    if (this.#http2.busy) {
       this.#lastActivity = now;
       this.#checkStalled(now);
       return;
