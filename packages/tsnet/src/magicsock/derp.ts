@@ -66,8 +66,11 @@ const BACKOFF_STEP = 10;
 const BACKOFF_LIMIT = 5_000;
 /** A connection that stood this long ends the row of failures. */
 const LASTED = 10_000;
-/** A socket with more than this queued stops TCP from making new segments; the client itself holds 128 KiB. */
-const CONGESTED_BYTES = 64 << 10;
+/**
+ * A burst, or a socket with more than this queued, stops TCP from making new segments: the client itself holds
+ * 128 KiB and then drops.
+ */
+const CONGESTED_BYTES = 96 << 10;
 
 interface Waiting {
   readonly key: Uint8Array;
@@ -84,6 +87,8 @@ interface Relay {
   waiting: Waiting[];
   retry: Timer | undefined;
   isCongested: boolean;
+  /** Bytes sent since the event loop last came by. */
+  burst: number;
 }
 
 export class Relays {
@@ -191,8 +196,9 @@ export class Relays {
     const client = relay.client;
     if (client && relay.isConnected) {
       client.send(key, buf, offset, length);
-      if (!relay.isCongested && client.queuedBytes > CONGESTED_BYTES)
-        this.#setCongested(relay, true);
+      if (relay.burst === 0) setImmediate(() => this.#endBurst(relay));
+      relay.burst += length;
+      if (relay.burst + client.queuedBytes > CONGESTED_BYTES) this.#setCongested(relay, true);
       return true;
     }
     if (relay.waiting.length >= QUEUE_LENGTH) {
@@ -233,6 +239,7 @@ export class Relays {
       waiting: [],
       retry: undefined,
       isCongested: false,
+      burst: 0,
     };
     this.#relays.set(id, relay);
     const failures = this.#failures.get(id) ?? 0;
@@ -304,6 +311,12 @@ export class Relays {
     this.#relays.delete(relay.id);
     this.#health.delete(relay.id);
     if (tell) this.#options.sink.regionLost(relay.id);
+  }
+
+  /** What was sent in one go has been handed to the operating system, as far as it took it. */
+  #endBurst(relay: Relay): void {
+    relay.burst = 0;
+    if ((relay.client?.queuedBytes ?? 0) <= CONGESTED_BYTES) this.#setCongested(relay, false);
   }
 
   #setCongested(relay: Relay, on: boolean): void {
