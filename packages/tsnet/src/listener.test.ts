@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { Agent, createServer, type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { afterEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import express from 'express';
+import { WebSocket, WebSocketServer } from 'ws';
 import type { Conn } from './conn.ts';
 import { hostPair, type TestHost } from './testing/hosts.ts';
 
@@ -240,5 +242,32 @@ test('a second listener on a port is EADDRINUSE', () => {
   const { server } = hosts();
   const listener = server.listen(80);
   assert.throws(() => server.listen(80), { code: 'EADDRINUSE' });
+  listener.close();
+});
+
+test('Express and ws run on a listener, and ws clients on connections', async () => {
+  const { client, server } = hosts();
+  const app = express();
+  app.get('/hello/:name', (req, res) => {
+    res.json({ hello: req.params['name'], ip: req.ip, secure: req.secure });
+  });
+  const http = createServer(app);
+  const sockets = new WebSocketServer({ server: http });
+  sockets.on('connection', (socket) => socket.on('message', (data) => socket.send(`re: ${data}`)));
+  const listener = server.listen(80).serve(http);
+  const agent = agentOf(client, true);
+  const { body } = await call(agent, { path: '/hello/world' });
+  assert.deepEqual(JSON.parse(String(body)), { hello: 'world', ip: '100.64.0.1', secure: false });
+  const ws = new WebSocket('ws://100.64.0.2/', { agent });
+  await once(ws, 'open');
+  const big = 'x'.repeat(300_000);
+  for (const message of ['one', big]) {
+    ws.send(message);
+    assert.equal(String((await once(ws, 'message'))[0]), `re: ${message}`);
+  }
+  ws.close(1000, 'done');
+  const [code] = await once(ws, 'close');
+  assert.equal(code, 1000);
+  agent.destroy();
   listener.close();
 });
