@@ -198,6 +198,7 @@ export class TestClient {
     const pending: string[] = [];
     let wake: (() => void) | undefined;
     let ended: Error | undefined;
+    let refused = false;
     return new Promise((resolve, reject) => {
       const reset = this.#http2.request(
         'POST',
@@ -206,9 +207,13 @@ export class TestClient {
         {
           onHead: (status) => {
             if (status === 200) resolve(stream);
-            else reject(new Error(`map: ${status}`));
+            else {
+              refused = true;
+              reject(new Error(`map: ${status}`));
+            }
           },
           onData: (chunk) => {
+            if (refused) return;
             for (const payload of frames.push(chunk.slice())) {
               const text = Buffer.from(zstd ? decompress(payload) : payload).toString();
               if (onMessage === undefined) pending.push(text);
