@@ -19,6 +19,8 @@ export interface CongestionControl {
   onTimeout(flight: number, now: number, first: boolean): void;
   /** Nothing was sent for longer than a retransmission timeout (RFC 5681 4.1). */
   onIdle(): void;
+  /** The handshake settled the MSS: start from the initial window. */
+  begin(mss: number): void;
   /** The effective MSS changed. */
   setMss(mss: number): void;
 }
@@ -71,6 +73,11 @@ export class NewReno implements CongestionControl {
 
   onIdle(): void {
     this.cwnd = Math.min(this.cwnd, initialWindow(this.#mss));
+  }
+
+  begin(mss: number): void {
+    this.#mss = mss;
+    this.cwnd = initialWindow(mss);
   }
 
   setMss(mss: number): void {
@@ -170,6 +177,11 @@ export class Cubic implements CongestionControl {
   onIdle(): void {
     this.cwnd = Math.min(this.cwnd, initialWindow(this.#mss));
     this.#epoch = -1;
+  }
+
+  begin(mss: number): void {
+    this.#mss = mss;
+    this.cwnd = initialWindow(mss);
   }
 
   setMss(mss: number): void {

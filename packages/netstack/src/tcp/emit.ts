@@ -40,7 +40,7 @@ export function emitSegment(
   const out = ctx.out;
   startSegment(tcb, out, seq, flags);
   out.ack = tcb.rcvNxt;
-  out.window = offerWindow(ctx, tcb);
+  out.window = offerWindow(tcb);
   if (tcb.tsOk) {
     out.hasTimestamps = true;
     out.tsVal = timestampNow(tcb, ctx.now);

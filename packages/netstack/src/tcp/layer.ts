@@ -542,6 +542,7 @@ export class TcpLayer implements TcpOwner {
     const mss = largestSegment(Math.max(mtu, floor), v4 ? 4 : 6) - (tcb.tsOk ? 12 : 0);
     if (mss >= tcb.mss || tcb.state < State.ESTABLISHED) return;
     tcb.mss = mss;
+    tcb.fullMss = 0;
     tcb.congestion.setMss(mss);
     for (let i = 0; i < tcb.sent.count; i++) {
       if (seqLe(seq, tcb.sent.seq(i)) && tcb.sent.length(i) > mss) tcb.sent.markLost(i);

@@ -91,7 +91,7 @@ export function acceptSyn(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void 
   const offered = segment.mss === 0 ? (v4 ? DEFAULT_MSS_V4 : DEFAULT_MSS_V6) : segment.mss;
   const largest = Math.min(Math.max(offered, LEAST_MSS), largestSegment(ctx.mtu, v4 ? 4 : 6));
   tcb.mss = largest - (tcb.tsOk ? 12 : 0);
-  tcb.congestion.setMss(tcb.mss);
+  tcb.congestion.begin(tcb.mss);
   tcb.sndWnd = segment.window;
   tcb.maxSndWnd = segment.window;
   tcb.sndWl1 = segment.seq;

@@ -103,27 +103,37 @@ function discardAcknowledged(ctx: TcpContext, tcb: Tcb, ack: number): void {
 
 /** Scoreboard update (RFC 6675 3); returns true when the first block reports a duplicate (RFC 2883). */
 function applySack(tcb: Tcb, segment: TcpSegment, now: number, echo: number): boolean {
-  const { sent } = tcb;
-  let duplicated = false;
-  for (let i = 0; i < segment.sackCount; i++) {
-    const left = segment.sackLeft[i]!;
-    const right = segment.sackRight[i]!;
-    if (!seqLt(left, right)) continue;
-    if (i === 0) {
-      const inside =
-        segment.sackCount > 1 &&
-        seqLe(segment.sackLeft[1]!, left) &&
-        seqLe(right, segment.sackRight[1]!);
-      if (seqLt(left, segment.ack) || inside) {
-        duplicated = seqLe(right, tcb.sndNxt);
-        continue;
-      }
+  const duplicated = isDuplicateReport(segment);
+  // In ascending order: a block above another in the same acknowledgement is no sign of reordering.
+  let after = tcb.sndUna;
+  let todo = segment.sackCount - (duplicated ? 1 : 0);
+  for (; todo > 0; todo--) {
+    let next = -1;
+    for (let i = duplicated ? 1 : 0; i < segment.sackCount; i++) {
+      const left = segment.sackLeft[i]!;
+      // Blocks outside (SND.UNA, SND.NXT] are no news.
+      if (seqLt(left, after) || !seqLt(left, segment.sackRight[i]!)) continue;
+      if (seqLt(tcb.sndNxt, segment.sackRight[i]!)) continue;
+      if (next < 0 || seqLt(left, segment.sackLeft[next]!)) next = i;
     }
-    // Blocks outside (SND.UNA, SND.NXT] are no news.
-    if (seqLt(left, tcb.sndUna) || seqLt(tcb.sndNxt, right)) continue;
-    sent.sack(left, right, now, echo);
+    if (next < 0) break;
+    tcb.sent.sack(segment.sackLeft[next]!, segment.sackRight[next]!, now, echo);
+    after = segment.sackRight[next]!;
   }
   return duplicated;
+}
+
+/** RFC 2883 4: the first block lies below the acknowledgement or inside the second block. */
+function isDuplicateReport(segment: TcpSegment): boolean {
+  const left = segment.sackLeft[0]!;
+  const right = segment.sackRight[0]!;
+  if (!seqLt(left, right)) return false;
+  if (seqLe(right, segment.ack)) return true;
+  return (
+    segment.sackCount > 1 &&
+    seqLe(segment.sackLeft[1]!, left) &&
+    seqLe(right, segment.sackRight[1]!)
+  );
 }
 
 /** RFC 8985 6.2 step 4: a duplicate means the window was too small; grow it once per round trip. */
@@ -168,6 +178,11 @@ function endRecovery(tcb: Tcb, ack: number, now: number): void {
   if (tcb.recovery === Recovery.OPEN || seqLt(ack, tcb.recoverPoint)) return;
   if (tcb.recovery === Recovery.FAST) tcb.congestion.onRecovered(now);
   tcb.recovery = Recovery.OPEN;
+  if (tcb.fullMss > 0 && tcb.mssShrinks === 1) {
+    tcb.mss = tcb.fullMss;
+    tcb.fullMss = 0;
+    tcb.congestion.setMss(tcb.mss);
+  }
   tcb.dupAcks = 0;
   tcb.dupBytes = 0;
   if (tcb.reorderPersist > 0 && --tcb.reorderPersist === 0) tcb.reorderFactor = 1;

@@ -111,6 +111,9 @@ export class Tcb {
   finAcked = false;
   /** Largest payload of a segment, timestamps already taken off. */
   mss = 536;
+  /** The MSS before a suspected black hole halved it, or 0; and how often that happened. */
+  fullMss = 0;
+  mssShrinks = 0;
   noDelay = false;
 
   // Retransmission and congestion.

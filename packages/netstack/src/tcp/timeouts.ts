@@ -101,13 +101,18 @@ function retransmissionTimeout(ctx: TcpContext, tcb: Tcb): void {
   tcb.rexmitAt = Math.min(tcb.rexmitAt, now + patience);
 }
 
-/** RFC 4821, RFC 2923: two timeouts of full segments halve the segment, down to the default of the family. */
+/**
+ * RFC 4821, RFC 2923: two timeouts of full segments halve the segment, down to the default of the family. The first time
+ * the end of recovery restores it, because an outage looks the same.
+ */
 function shrinkSegments(tcb: Tcb): void {
   const { sent } = tcb;
   if (sent.length(0) < tcb.mss) return;
   const floor = tcb.local.version === 4 ? 536 : largestSegment(1280, 6) - 12;
   const mss = Math.max(floor, tcb.mss >> 1);
   if (mss >= tcb.mss) return;
+  tcb.fullMss = Math.max(tcb.fullMss, tcb.mss);
+  tcb.mssShrinks++;
   tcb.mss = mss;
   tcb.congestion.setMss(mss);
 }

@@ -80,7 +80,9 @@ function sendData(ctx: TcpContext, tcb: Tcb): boolean {
     if (lost < 0) break;
     const length = sent.length(lost);
     const flight = tcb.flight;
-    if (flight > 0 && flight + length > tcb.cwnd) {
+    // The segment every later acknowledgement waits for goes out regardless (RFC 6582 3.2 step 3, RFC 6937 3).
+    const head = lost === 0 && (sent.flags(0) & SentFlag.RETRANSMITTED) === 0;
+    if (flight > 0 && flight + length > tcb.cwnd && !head) {
       tcb.cwndLimited = true;
       break;
     }

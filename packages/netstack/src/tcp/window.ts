@@ -18,16 +18,20 @@ export function offeredWindow(tcb: Tcb): number {
   return Math.max(0, seqDiff(tcb.rcvAdv, tcb.rcvNxt));
 }
 
+/** What could be offered: the free part of the buffer, as far as the window field reaches. */
+function receiveSpace(tcb: Tcb): number {
+  return Math.max(0, Math.min(tcb.rcvBuf - tcb.queue.length, 65535 * 2 ** tcb.rcvShift));
+}
+
 /** Would a window update be worth a segment: half the buffer or two segments more than offered (RFC 1122 4.2.3.3)? */
 export function windowOpened(tcb: Tcb): boolean {
-  const space = tcb.rcvBuf - tcb.queue.length;
-  return space - offeredWindow(tcb) >= Math.min(tcb.rcvBuf / 2, 2 * tcb.mss);
+  return receiveSpace(tcb) - offeredWindow(tcb) >= Math.min(tcb.rcvBuf / 2, 2 * tcb.mss);
 }
 
 /** The window field to send now. Moves the edge right by at least one segment or half the buffer, never left. */
-export function offerWindow(_ctx: TcpContext, tcb: Tcb): number {
+export function offerWindow(tcb: Tcb): number {
   const unit = 2 ** tcb.rcvShift;
-  const space = Math.max(0, tcb.rcvBuf - tcb.queue.length);
+  const space = receiveSpace(tcb);
   const offered = offeredWindow(tcb);
   let field: number;
   if (space - offered >= Math.min(tcb.rcvBuf / 2, tcb.mss)) {

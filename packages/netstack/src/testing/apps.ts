@@ -27,8 +27,8 @@ export class Transfer implements TcpHandler {
   sent = 0;
   received = 0;
   connectedCount = 0;
-  ended$ = false;
-  finished$ = false;
+  hasEnded = false;
+  hasFinished = false;
   closedWith: string | undefined | null = null;
   readonly #options: TransferOptions;
   readonly #peerSeed: number;
@@ -38,7 +38,7 @@ export class Transfer implements TcpHandler {
     this.#peerSeed = peerSeed;
   }
 
-  get closed$(): boolean {
+  get isClosed(): boolean {
     return this.closedWith !== null;
   }
 
@@ -78,12 +78,12 @@ export class Transfer implements TcpHandler {
   }
 
   ended(): void {
-    assert.equal(this.ended$, false, 'ended is told once');
-    this.ended$ = true;
+    assert.equal(this.hasEnded, false, 'ended is told once');
+    this.hasEnded = true;
   }
 
   finished(): void {
-    this.finished$ = true;
+    this.hasFinished = true;
   }
 
   closed(_socket: TcpSocket, error: string | undefined): void {

@@ -1,6 +1,7 @@
 // Two or more stacks on simulated links with a virtual clock: seeded loss, reordering, duplication, corruption, delay, rate
 // and queue. Packets are checked on the way (headers, checksums, size), because every test that moves packets should.
 import assert from 'node:assert/strict';
+import { formatAddr } from '@cove/protocol/netaddr';
 import type { StackOptions } from '../api.ts';
 import { Stack } from '../stack.ts';
 import { sumBytes } from '../wire/checksum.ts';
@@ -69,7 +70,6 @@ export class SimNetwork {
   conditions: LinkConditions;
   /** Called for each packet put on a link; false drops it. */
   tap: ((bytes: Uint8Array, from: SimHost) => boolean) | undefined;
-  check = true;
 
   constructor(seed: number, conditions: LinkConditions) {
     this.random = new SeededRandom(seed);
@@ -83,7 +83,7 @@ export class SimNetwork {
       ...options,
       output: (buf, offset, length) => {
         const bytes = new Uint8Array(buf.subarray(offset, offset + length));
-        if (this.check) checkPacket(bytes, mtu);
+        checkPacket(bytes, mtu);
         host.sent++;
         this.#transmit(host, bytes);
       },
@@ -96,7 +96,11 @@ export class SimNetwork {
   }
 
   #transmit(from: SimHost, bytes: Uint8Array): void {
-    const to = this.#hosts.find((host) => host !== from);
+    const version = bytes[0]! >>> 4;
+    const at = version === 4 ? 16 : 24;
+    const to =
+      this.#owners.get(formatAddr(bytes.subarray(at, at + (version === 4 ? 4 : 16)))) ??
+      this.#hosts.find((host) => host !== from);
     if (to === undefined || (this.tap !== undefined && !this.tap(bytes, from))) return;
     const c = this.conditions;
     if (this.random.next() < (c.loss ?? 0)) return;
@@ -109,9 +113,9 @@ export class SimNetwork {
       from.busyUntil = leaves;
     }
     const delay = c.delay ?? 1;
-    let at = leaves + delay;
+    let arrival = leaves + delay;
     if (this.random.next() < (c.reorder ?? 0)) {
-      at += 1 + delay * (c.reorderBy ?? 1) * this.random.next();
+      arrival += 1 + delay * (c.reorderBy ?? 1) * this.random.next();
     }
     const copies = this.random.next() < (c.duplicate ?? 0) ? 2 : 1;
     for (let i = 0; i < copies; i++) {
@@ -120,7 +124,7 @@ export class SimNetwork {
         copy = new Uint8Array(bytes);
         copy[this.random.below(copy.length)]! ^= 1 << this.random.below(8);
       }
-      this.#push({ at: at + i * delay * 0.1, order: this.#order++, to, bytes: copy });
+      this.#push({ at: arrival + i * delay * 0.1, order: this.#order++, to, bytes: copy });
     }
   }
 

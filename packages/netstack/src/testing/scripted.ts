@@ -1,0 +1,309 @@
+// Packet scripts: one connection of a real stack, its peer played by the test. Sequence numbers are relative to the initial ones
+// of either side (SYN is 0, first byte is 1); time is virtual; every segment the stack emits must be expected.
+import assert from 'node:assert/strict';
+import type { StackOptions, TcpSocket } from '../api.ts';
+import { Stack } from '../stack.ts';
+import { putU16 } from '../wire/bigendian.ts';
+import { fold, sumBytes } from '../wire/checksum.ts';
+import { addressSum, IpFault, IpPacket, Protocol, parseIp, writeIpHeader } from '../wire/packet.ts';
+import { Flag, parseTcp, TcpSegment, writeTcpHeader } from '../wire/tcp.ts';
+import { checkPacket } from './link.ts';
+import { SeededRandom } from './random.ts';
+
+export const OURS = '100.64.0.1';
+export const PEER = '100.64.0.2';
+const OUR_BYTES = new Uint8Array([100, 64, 0, 1]);
+const PEER_BYTES = new Uint8Array([100, 64, 0, 2]);
+const PEER_ISS = 0xfffff000;
+
+export interface Segment {
+  /** Letters of F S R P A U. PSH is not compared unless named. */
+  readonly flags: string;
+  readonly seq?: number;
+  readonly ack?: number;
+  /** Header value, not scaled. */
+  readonly window?: number;
+  readonly length?: number;
+  readonly data?: string;
+  readonly mss?: number;
+  readonly scale?: number;
+  readonly sackOk?: boolean;
+  /** [TSval, TSecr]. */
+  readonly ts?: readonly [number, number];
+  /** [left, right] pairs: relative to the receiver's numbers of the data. */
+  readonly sack?: readonly (readonly [number, number])[];
+  readonly urgent?: number;
+}
+
+const LETTERS: readonly [string, number][] = [
+  ['F', Flag.FIN],
+  ['S', Flag.SYN],
+  ['R', Flag.RST],
+  ['P', Flag.PSH],
+  ['A', Flag.ACK],
+  ['U', Flag.URG],
+];
+
+function parseFlags(text: string): number {
+  let flags = 0;
+  for (const [letter, bit] of LETTERS) if (text.includes(letter)) flags |= bit;
+  return flags;
+}
+
+function formatFlags(flags: number): string {
+  return LETTERS.filter(([, bit]) => flags & bit)
+    .map(([letter]) => letter)
+    .join('');
+}
+
+/** Records what the application is told. */
+export class Recorder {
+  readonly events: string[] = [];
+  received = '';
+  reading = true;
+  connected(): void {
+    this.events.push('connected');
+  }
+  readable(socket: TcpSocket): void {
+    this.events.push('readable');
+    if (this.reading) this.drain(socket);
+  }
+  drain(socket: TcpSocket): void {
+    for (let chunk = socket.read(); chunk !== undefined; chunk = socket.read()) {
+      this.received += Buffer.from(chunk).toString('latin1');
+    }
+  }
+  writable(): void {
+    this.events.push('writable');
+  }
+  ended(): void {
+    this.events.push('ended');
+  }
+  finished(): void {
+    this.events.push('finished');
+  }
+  closed(_: TcpSocket, error: string | undefined): void {
+    this.events.push(error === undefined ? 'closed' : `closed ${error}`);
+  }
+}
+
+export class Script {
+  readonly stack: Stack;
+  readonly app: Recorder = new Recorder();
+  now = 1000;
+  socket!: TcpSocket;
+  localPort = 0;
+  remotePort = 80;
+  /** Absolute initial sequence number of the stack, once it was seen. */
+  iss = 0;
+  readonly peerIss: number = PEER_ISS;
+  /** Segments emitted and not yet expected. */
+  readonly out: TcpSegment[] = [];
+  readonly outData: string[] = [];
+  accepted = 0;
+  /** With an iss that is known (a SYN was seen). */
+  #known = false;
+
+  constructor(options: Partial<StackOptions> = {}) {
+    const random = new SeededRandom(11);
+    this.stack = new Stack({
+      randomBytes: (n) => random.bytes(n),
+      ...options,
+      output: (buf, offset, length) => this.#collect(buf.subarray(offset, offset + length)),
+    });
+    this.stack.setAddresses([OURS]);
+  }
+
+  #collect(bytes: Uint8Array): void {
+    checkPacket(bytes, 1280);
+    const packet = new IpPacket();
+    assert.equal(parseIp(bytes, 0, bytes.length, packet), IpFault.NONE);
+    if (packet.protocol !== Protocol.TCP) return;
+    const segment = new TcpSegment();
+    assert.ok(parseTcp(bytes, packet.payload, packet.payloadLength, segment));
+    if (segment.flags & Flag.SYN) {
+      this.iss = segment.seq;
+      this.localPort = segment.sourcePort;
+      this.#known = true;
+    }
+    const end = segment.payload + segment.payloadLength;
+    this.out.push(segment);
+    this.outData.push(Buffer.from(bytes.subarray(segment.payload, end)).toString('latin1'));
+  }
+
+  poll(): void {
+    this.stack.poll(this.now);
+  }
+
+  connect(timeout?: number): void {
+    this.socket = this.stack.connect({
+      remoteAddress: PEER,
+      remotePort: 80,
+      handler: this.app,
+      ...(timeout === undefined ? {} : { timeout }),
+    });
+    this.poll();
+  }
+
+  listen(backlog = 16): void {
+    this.localPort = 80;
+    this.remotePort = 40000;
+    this.stack.listen({
+      port: 80,
+      backlog,
+      accept: (socket) => {
+        this.accepted++;
+        this.socket = socket;
+        socket.handler = this.app;
+      },
+    });
+  }
+
+  /** Builds the peer's segment as a packet. */
+  packet(s: Segment): Uint8Array {
+    const segment = new TcpSegment();
+    segment.sourcePort = this.remotePort;
+    segment.destinationPort = this.localPort;
+    segment.flags = parseFlags(s.flags);
+    segment.seq = ((s.seq ?? 0) + this.peerIss) >>> 0;
+    segment.ack = segment.flags & Flag.ACK ? ((s.ack ?? 0) + this.iss) >>> 0 : 0;
+    segment.window = s.window ?? 65535;
+    segment.urgent = s.urgent ?? 0;
+    segment.mss = s.mss ?? 0;
+    segment.windowScale = s.scale ?? -1;
+    segment.sackPermitted = s.sackOk ?? false;
+    if (s.ts !== undefined) {
+      segment.hasTimestamps = true;
+      segment.tsVal = s.ts[0] >>> 0;
+      segment.tsEcr = s.ts[1] >>> 0;
+    }
+    for (const [left, right] of s.sack ?? []) {
+      segment.sackLeft[segment.sackCount] = left + this.iss;
+      segment.sackRight[segment.sackCount] = right + this.iss;
+      segment.sackCount++;
+    }
+    const data = Buffer.from(s.data ?? 'x'.repeat(s.length ?? 0), 'latin1');
+    const bytes = new Uint8Array(20 + 60 + data.length);
+    const header = writeTcpHeader(bytes, 20, segment);
+    bytes.set(data, 20 + header);
+    const length = header + data.length;
+    const sum = addressSum(OUR_BYTES, 0, 4) + addressSum(PEER_BYTES, 0, 4);
+    writeIpHeader(bytes, 0, 4, Protocol.TCP, PEER_BYTES, 0, OUR_BYTES, 0, sum, length);
+    putU16(bytes, 20 + 16, ~fold(sumBytes(bytes, 20, length) + sum + Protocol.TCP + length));
+    return bytes.subarray(0, 20 + length);
+  }
+
+  /** The peer's segments arrive in one batch. */
+  arrives(...segments: Segment[]): void {
+    for (const s of segments) {
+      const bytes = this.packet(s);
+      this.stack.input(bytes, 0, bytes.length, this.now);
+    }
+    this.poll();
+  }
+
+  /** The next segment emitted; what `expected` names must agree. */
+  expect(expected: Segment): TcpSegment {
+    const got = this.out.shift();
+    const data = this.outData.shift() ?? '';
+    assert.ok(got !== undefined, `expected ${JSON.stringify(expected)}, but nothing was sent`);
+    const shown: Record<string, unknown> = {};
+    const wanted: Record<string, unknown> = { ...expected };
+    const compare = expected.flags.includes('P') ? got.flags : got.flags & ~Flag.PSH;
+    shown['flags'] = formatFlags(compare);
+    wanted['flags'] = formatFlags(parseFlags(expected.flags));
+    const seqBase = this.#known ? this.iss : 0;
+    if (expected.seq !== undefined) shown['seq'] = (got.seq - seqBase) | 0;
+    if (expected.ack !== undefined) shown['ack'] = (got.ack - this.peerIss) | 0;
+    if (expected.window !== undefined) shown['window'] = got.window;
+    if (expected.length !== undefined) shown['length'] = got.payloadLength;
+    if (expected.data !== undefined) shown['data'] = data;
+    if (expected.mss !== undefined) shown['mss'] = got.mss;
+    if (expected.scale !== undefined) shown['scale'] = got.windowScale;
+    if (expected.sackOk !== undefined) shown['sackOk'] = got.sackPermitted;
+    if (expected.ts !== undefined) shown['ts'] = [got.tsVal, got.tsEcr];
+    if (expected.sack !== undefined) {
+      shown['sack'] = Array.from({ length: got.sackCount }, (_, i) => [
+        (got.sackLeft[i]! - this.peerIss) | 0,
+        (got.sackRight[i]! - this.peerIss) | 0,
+      ]);
+    }
+    assert.deepEqual(shown, wanted);
+    return got;
+  }
+
+  expectNothing(): void {
+    const rest = this.out.map((s) => `${formatFlags(s.flags)} len ${s.payloadLength}`);
+    assert.deepEqual(rest, [], 'nothing more is sent');
+  }
+
+  /** Lets time pass, running timers when they are due. */
+  advance(ms: number): void {
+    const end = this.now + ms;
+    for (;;) {
+      const at = this.stack.nextTick;
+      if (at === undefined || at > end) break;
+      this.now = Math.max(this.now, at);
+      this.poll();
+    }
+    this.now = end;
+    this.poll();
+  }
+
+  /** Forgets what was sent. */
+  clear(): void {
+    this.out.length = 0;
+    this.outData.length = 0;
+  }
+
+  write(data: string): number {
+    const count = this.socket.write(new Uint8Array(Buffer.from(data, 'latin1')));
+    this.poll();
+    return count;
+  }
+
+  get state(): string {
+    return this.socket.state;
+  }
+
+  get events(): string {
+    return this.app.events.join(' ');
+  }
+
+  counter(name: string): number {
+    return this.stack.counters()[name] ?? 0;
+  }
+}
+
+export interface EstablishedOptions extends Partial<StackOptions> {
+  readonly passive?: boolean;
+  /** What the peer's SYN offers besides; default MSS 1000, no other options. */
+  readonly syn?: Partial<Segment>;
+  readonly noDelay?: boolean;
+}
+
+/** A script past its handshake, 10 ms round trip, with nothing left to expect. */
+export function established(options: EstablishedOptions = {}): Script {
+  const script = new Script(options);
+  const syn = { mss: 1000, ...options.syn };
+  if (options.passive) {
+    script.listen();
+    script.arrives({ flags: 'S', seq: 0, ...syn });
+    script.expect({ flags: 'SA', seq: 0, ack: 1 });
+    script.now += 10;
+    const ts = syn.ts === undefined ? {} : { ts: [syn.ts[0] + 10, 0] as const };
+    script.arrives({ flags: 'A', seq: 1, ack: 1, ...ts, window: syn.window ?? 65535 });
+  } else {
+    script.connect();
+    const sent = script.expect({ flags: 'S', seq: 0 });
+    script.now += 10;
+    const ts = syn.ts === undefined ? {} : { ts: [syn.ts[0], sent.tsVal] as const };
+    script.arrives({ flags: 'SA', seq: 0, ack: 1, ...syn, ...ts });
+    script.expect({ flags: 'A', seq: 1, ack: 1 });
+  }
+  assert.equal(script.state, 'ESTABLISHED');
+  script.expectNothing();
+  script.app.events.length = 0;
+  if (options.noDelay) script.socket.setNoDelay(true);
+  return script;
+}
