@@ -41,7 +41,7 @@ if (files.length === 0) {
 }
 const concurrency = [`--test-concurrency=${layer === 'unit' ? 2 : 1}`];
 const reporter = process.env.CI ? ['--test-reporter=spec'] : [];
-const run = spawnSync(process.execPath, ['--test', ...concurrency, ...reporter, ...files], {
+const run = spawnSync(process.execPath, ['--expose-gc', '--test', ...concurrency, ...reporter, ...files], {
   cwd: root,
   stdio: 'inherit',
 });
