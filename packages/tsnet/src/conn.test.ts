@@ -270,6 +270,26 @@ test('destroySoon sends what was written before it destroys', async () => {
   if (!near.closed) await once(near, 'close');
 });
 
+test('what lingers after the application is done ends with the last acknowledgement', async () => {
+  const pair = hosts();
+  const { near, far } = await connected(pair);
+  far.end();
+  near.resume().end('bye');
+  far.resume();
+  await Promise.all([once(near, 'close'), once(far, 'close')]);
+  const started = performance.now();
+  await Promise.all([pair.client.env.linger.drained(), pair.server.env.linger.drained()]);
+  assert.ok(performance.now() - started < 500);
+  const again = await connected(pair);
+  pair.server.budget = 0;
+  again.near.end('into the void');
+  again.near.destroy();
+  const silent = performance.now();
+  await pair.client.env.linger.drained();
+  const waited = performance.now() - silent;
+  assert.ok(waited > 900 && waited < 5_000, `${waited} ms for a peer that is gone`);
+});
+
 test('cork gathers writes, and _writev delivers them in order', async () => {
   const { near, far } = await connected(hosts());
   near.cork();

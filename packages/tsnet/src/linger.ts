@@ -1,11 +1,23 @@
 // Connections that the application is done with, whose last bytes are still on their way. A kernel would see to them
 // after the process has gone; here the process, or the closing node, waits a moment.
-import type { TcpSocket } from '@cove/netstack';
+import type { TcpHandler, TcpSocket, TcpState } from '@cove/netstack';
 import type { Clock } from './clock.ts';
 import type { LoopHold } from './loophold.ts';
 
-/** Who does not acknowledge within this time keeps neither process nor node. */
+/** Who does not acknowledge within this time keeps the process no longer. */
 const LINGER = 2_000;
+/** A node that closes waits no longer than this. */
+const CLOSE_WAIT = 1_000;
+
+/** Our end is acknowledged in these states, or there never was a connection. */
+const NOTHING_UNSENT: ReadonlySet<TcpState> = new Set([
+  'CLOSED',
+  'SYN-SENT',
+  'FIN-WAIT-2',
+  'TIME-WAIT',
+] as const);
+
+const SILENT: TcpHandler = { readable: () => {}, closed: () => {} };
 
 export class Linger {
   readonly #clock: Clock;
@@ -20,7 +32,11 @@ export class Linger {
 
   /** Closes the socket in good order. `holds`: the process waits for it. */
   close(socket: TcpSocket, holds: boolean): void {
-    if (socket.state === 'CLOSED') return;
+    if (NOTHING_UNSENT.has(socket.state)) {
+      socket.handler = SILENT;
+      socket.close();
+      return;
+    }
     const timer = this.#clock.schedule(LINGER, () => done());
     const done = (): void => {
       if (!this.#sockets.delete(socket)) return;
@@ -34,11 +50,15 @@ export class Linger {
     socket.close();
   }
 
-  /** Resolves once nothing is left, at the latest after the time a connection may linger. */
+  /** Resolves once nothing is left, or after a second. */
   async drained(): Promise<void> {
     if (this.#sockets.size === 0) return;
     await new Promise<void>((resolve) => {
-      this.#onEmpty = resolve;
+      const timer = this.#clock.schedule(CLOSE_WAIT, resolve, true);
+      this.#onEmpty = () => {
+        timer.cancel();
+        resolve();
+      };
     });
   }
 }

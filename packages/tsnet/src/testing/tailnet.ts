@@ -93,7 +93,7 @@ export class TestTailnet {
   }
 
   async close(): Promise<void> {
-    for (const { engine } of this.engines) await engine.close();
+    await Promise.all(this.engines.map(({ engine }) => engine.close()));
     for (const relay of this.relays) await relay?.close();
     await rm(this.#dir, { recursive: true, force: true });
   }
