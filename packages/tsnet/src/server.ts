@@ -597,7 +597,8 @@ export class Server extends EventEmitter<ServerEvents> {
   #onMap(map: NetworkMap, selfExpired: boolean): void {
     this.#map = map;
     this.#selfExpired = selfExpired;
-    this.#engine?.setNetworkMap(map);
+    // Peers will not talk to an expired node, and it shall not talk to them.
+    this.#engine?.setNetworkMap(selfExpired ? { ...map, peers: new Map() } : map);
     this.#hostinfoMayHaveChanged();
     this.#setState();
   }
@@ -605,7 +606,7 @@ export class Server extends EventEmitter<ServerEvents> {
   #onProblem(problem: TsnetError | undefined): void {
     if (this.#problem === problem) return;
     this.#problem = problem;
-    this.emit('change');
+    this.#setState();
   }
 
   #setState(): void {
@@ -621,7 +622,8 @@ export class Server extends EventEmitter<ServerEvents> {
   #computeState(): NodeState {
     if (this.#closed !== undefined) return 'Stopped';
     if (this.#starting === undefined) return 'NoState';
-    if (this.#loginUrl !== undefined || this.#selfExpired) return 'NeedsLogin';
+    const refused = this.#problem?.code === 'ERR_LOGIN_REFUSED';
+    if (this.#loginUrl !== undefined || this.#selfExpired || refused) return 'NeedsLogin';
     const map = this.#map;
     if (map === undefined) return 'Starting';
     if (map.self.MachineAuthorized !== true) return 'NeedsMachineAuth';

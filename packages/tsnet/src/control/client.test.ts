@@ -360,6 +360,25 @@ test('a node the server does not know any more registers again instead of asking
   assert.match(probe.problems.find((p) => p?.code === 'ERR_CONTROL_STATUS')?.message ?? '', /404/);
 });
 
+test('a node that was deleted, and whose one-time key is used up, asks for a person', async () => {
+  const { control, probe } = await withControl({ stream: serveMap }, { authKey: async () => 'k' });
+  await probe.until(() => probe.maps.length > 0, 'the first map');
+  let deleted = true;
+  control.handlers = {
+    stream: serveMap,
+    refuse: () => (deleted ? 404 : undefined),
+    register: (request) => {
+      if (request.Auth !== undefined) return { ...REFUSED, Error: 'authkey already used' };
+      if (request.Followup === '') return { ...REFUSED, AuthURL: 'http://127.0.0.1/a/3' };
+      deleted = false;
+      return ACCEPTED;
+    },
+  };
+  control.drop();
+  await probe.until(() => control.streams.length === 2, 'another stream');
+  assert.deepEqual(probe.urls, ['http://127.0.0.1/a/3']);
+});
+
 test('a server that has another key after a restart is asked for it again', async () => {
   const { control, probe, url } = await withControl({ stream: serveMap });
   await probe.until(() => probe.maps.length > 0, 'the first map');

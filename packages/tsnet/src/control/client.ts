@@ -261,7 +261,7 @@ export class ControlClient {
     const now = clock.now();
     const forceTls = now - this.#lastDial < FORCE_TLS_WITHIN;
     this.#lastDial = now;
-    const stream = await dialControl({
+    const dialling = dialControl({
       url,
       controlKey: this.#serverKey,
       machineKey: identity.machineKey,
@@ -271,6 +271,11 @@ export class ControlClient {
       forceTls,
       ca,
       signal,
+    });
+    const stream = await dialling.catch((error: unknown) => {
+      // A server that has no TLS must not stay out of reach because we keep trying it.
+      if (forceTls) this.#lastDial = Number.NEGATIVE_INFINITY;
+      throw error;
     });
     const connection = openHttp2(url, stream);
     this.#connection = connection;

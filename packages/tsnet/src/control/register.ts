@@ -48,7 +48,8 @@ export type RegistrationMode = 'start' | 'renew';
 
 export class Registration {
   readonly #options: RegistrationOptions;
-  readonly #renewal: boolean;
+  /** There was a complete login before: where the auth key no longer serves, a person can renew it. */
+  readonly #wasIn: boolean;
   #nodeKey: PrivateKey;
   #oldNodeKey: PrivateKey | undefined;
   #useAuthKey: boolean;
@@ -61,7 +62,7 @@ export class Registration {
     this.#options = options;
     const { identity, authKey } = options;
     const known = identity.login;
-    this.#renewal = mode === 'renew' && known !== undefined;
+    this.#wasIn = known !== undefined && known.stableId !== '';
     if (known !== undefined && mode === 'start') {
       this.#nodeKey = known.nodeKey;
       this.#oldNodeKey = known.oldNodeKey;
@@ -86,8 +87,7 @@ export class Registration {
       const response = await this.#post(connection, signal);
       if (response === 'again') continue;
       if (response.Error !== '') {
-        // A login that ran out may be renewed by hand where the auth key no longer serves.
-        if (this.#useAuthKey && this.#renewal) {
+        if (this.#useAuthKey && this.#wasIn) {
           this.#options.log('warn', 'the auth key is not accepted any more', {
             reason: response.Error,
           });
