@@ -42,6 +42,11 @@ export interface StackOptions {
   readonly tailroom?: number;
   /** Packet memory of the caller, for example WebAssembly memory laid out as a train of slots. */
   readonly slots?: SlotSource;
+  /**
+   * Makes the chunks that `TcpSocket.read` returns; their content need not be zero. In Node `Buffer.allocUnsafeSlow` is
+   * cheaper than the default, a new Uint8Array.
+   */
+  readonly allocate?: (length: number) => Uint8Array;
   /** Accept packets to any destination address, and let sockets use any local address. Default false. */
   readonly promiscuous?: boolean;
   /** A SYN no listener takes. The handshake waits until the request is accepted or refused; absent: reset. */

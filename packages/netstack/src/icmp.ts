@@ -6,7 +6,7 @@ import type { PacketWriter, Route } from './output.ts';
 import type { TcpLayer } from './tcp/layer.ts';
 import type { UdpLayer } from './udp.ts';
 import { copyBytes, putU16, u16, u32 } from './wire/bigendian.ts';
-import { fold } from './wire/checksum.ts';
+import { fold, type InternetChecksum } from './wire/checksum.ts';
 import {
   encodeEcho,
   encodeIcmpError,
@@ -38,6 +38,7 @@ interface Pinging {
 export class IcmpLayer {
   readonly #counters: Counters;
   readonly #writer: PacketWriter;
+  readonly #incoming: InternetChecksum;
   readonly #tcp: TcpLayer;
   readonly #udp: UdpLayer;
   readonly #wake: () => void;
@@ -52,6 +53,7 @@ export class IcmpLayer {
   constructor(
     counters: Counters,
     writer: PacketWriter,
+    incoming: InternetChecksum,
     tcp: TcpLayer,
     udp: UdpLayer,
     pingId: number,
@@ -59,6 +61,7 @@ export class IcmpLayer {
   ) {
     this.#counters = counters;
     this.#writer = writer;
+    this.#incoming = incoming;
     this.#tcp = tcp;
     this.#udp = udp;
     this.#pingId = pingId;
@@ -82,7 +85,7 @@ export class IcmpLayer {
       this.#counters.add(Counter['drop.icmp.malformed']);
       return;
     }
-    let sum = this.#writer.checksum.sum(buf, payload, payloadLength);
+    let sum = this.#incoming.sum(buf, payload, payloadLength);
     if (version === 6) sum = fold(sum + packet.addressSum + Protocol.ICMPV6 + payloadLength);
     if (sum !== 0xffff) {
       this.#counters.add(Counter['drop.icmp.checksum']);

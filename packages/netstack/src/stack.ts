@@ -24,6 +24,7 @@ import { TcpLayer } from './tcp/layer.ts';
 import { TimerHeap } from './timers.ts';
 import { UdpLayer } from './udp.ts';
 import { u32 } from './wire/bigendian.ts';
+import { InternetChecksum } from './wire/checksum.ts';
 import { IcmpType } from './wire/icmp.ts';
 import { IpFault, IpPacket, Protocol, parseIp } from './wire/packet.ts';
 
@@ -81,21 +82,30 @@ export class Stack {
     const writer = new PacketWriter(options, mtu, this.#counters, (buf, offset, length) =>
       this.#emit(buf, offset, length),
     );
+    const incoming = new InternetChecksum();
     const wake = (): void => this.#wake();
     const ports = new EphemeralPorts(options.randomBytes(16));
-    this.#ctx = new TcpContext(options, mtu, this.#counters, writer, random);
+    this.#ctx = new TcpContext(options, mtu, this.#counters, writer, incoming, random);
     this.#tcp = new TcpLayer(this.#ctx, this.#addresses, this.#timers, ports, secret, {
       wake,
       unhandled: options.unhandledTcp,
       pathSuspect: options.pathSuspect,
     });
-    this.#udp = new UdpLayer(this.#addresses, this.#counters, writer, ports, {
+    this.#udp = new UdpLayer(this.#addresses, this.#counters, writer, incoming, ports, {
       wake,
       route: (target, bound) => this.#route(target, bound),
       unhandled: options.unhandledUdp,
     });
     const pingId = Math.floor(random() * 0x10000);
-    this.#icmp = new IcmpLayer(this.#counters, writer, this.#tcp, this.#udp, pingId, wake);
+    this.#icmp = new IcmpLayer(
+      this.#counters,
+      writer,
+      incoming,
+      this.#tcp,
+      this.#udp,
+      pingId,
+      wake,
+    );
   }
 
   /** Replaces the own addresses. Connections of removed addresses are left to their timers. Throws EINVAL. */

@@ -8,7 +8,7 @@ import { NetstackError, type TcpErrorCode } from './errors.ts';
 import type { PacketWriter, Route } from './output.ts';
 import { type EphemeralPorts, requirePort } from './ports.ts';
 import { u16 } from './wire/bigendian.ts';
-import { fold } from './wire/checksum.ts';
+import { fold, type InternetChecksum } from './wire/checksum.ts';
 import { type IpPacket, Protocol } from './wire/packet.ts';
 import { encodeUdp, MAX_UDP_PAYLOAD, parseUdp, UDP_HEADER } from './wire/udp.ts';
 
@@ -48,9 +48,10 @@ export class UdpLayer {
   readonly #addresses: AddressTable;
   readonly #counters: Counters;
   readonly #writer: PacketWriter;
+  readonly #incoming: InternetChecksum;
   readonly #ports: EphemeralPorts;
   readonly #hooks: UdpHooks;
-  #incoming: Waiting[] = [];
+  #arrived: Waiting[] = [];
   #outgoing: Outgoing[] = [];
   #outgoingBytes = 0;
   #events: (() => void)[] = [];
@@ -59,18 +60,20 @@ export class UdpLayer {
     addresses: AddressTable,
     counters: Counters,
     writer: PacketWriter,
+    incoming: InternetChecksum,
     ports: EphemeralPorts,
     hooks: UdpHooks,
   ) {
     this.#addresses = addresses;
     this.#counters = counters;
     this.#writer = writer;
+    this.#incoming = incoming;
     this.#ports = ports;
     this.#hooks = hooks;
   }
 
   get due(): boolean {
-    return this.#incoming.length + this.#outgoing.length + this.#events.length > 0;
+    return this.#arrived.length + this.#outgoing.length + this.#events.length > 0;
   }
 
   /** One datagram; returns false if nobody has the port (the caller answers with ICMP). */
@@ -106,13 +109,13 @@ export class UdpLayer {
     this.#counters.add(Counter['udp.datagrams.received']);
     if (socket !== undefined) {
       socket.queued += length + OVERHEAD;
-      this.#incoming.push({ socket, datagram });
+      this.#arrived.push({ socket, datagram });
     }
     return true;
   }
 
   #verify(buf: Uint8Array, packet: IpPacket, length: number): boolean {
-    const sum = this.#writer.checksum.sum(buf, packet.payload, length);
+    const sum = this.#incoming.sum(buf, packet.payload, length);
     return fold(sum + packet.addressSum + Protocol.UDP + length) === 0xffff;
   }
 
@@ -194,10 +197,10 @@ export class UdpLayer {
 
   /** Delivers what arrived, then sends what was queued. */
   poll(): void {
-    const incoming = this.#incoming;
-    if (incoming.length > 0) {
-      this.#incoming = [];
-      for (const { socket, datagram } of incoming) {
+    const arrived = this.#arrived;
+    if (arrived.length > 0) {
+      this.#arrived = [];
+      for (const { socket, datagram } of arrived) {
         if (socket === undefined || socket.closed) continue;
         socket.queued -= datagram.bytes.length + UDP_HEADER + OVERHEAD;
         socket.options.receive(datagram);

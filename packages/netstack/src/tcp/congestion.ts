@@ -1,6 +1,8 @@
 // Congestion control behind one interface: NewReno (RFC 5681, RFC 6582) and CUBIC (RFC 9438). Windows in bytes; growth
 // counts bytes acknowledged (RFC 3465), because peers and we ourselves acknowledge whole batches.
+// Slow start ends by HyStart++ (hystart.ts).
 // Who is in recovery, what is lost and what may be sent during recovery is decided elsewhere (recovery.ts).
+import { HyStart } from './hystart.ts';
 
 export interface CongestionControl {
   readonly name: string;
@@ -11,6 +13,8 @@ export interface CongestionControl {
    * `rtt`: smoothed round trip.
    */
   onAck(acked: number, rtt: number, now: number, limited: boolean): void;
+  /** A round trip was measured, see `HyStart.onSample`. Called before `onAck`. */
+  onSample(rtt: number, ack: number, next: number): void;
   /** Loss was detected with `flight` bytes in the network: sets ssthresh. The caller lowers cwnd. */
   onLoss(flight: number, now: number): void;
   /** Fast recovery is over: cwnd = ssthresh. */
@@ -36,6 +40,7 @@ export class NewReno implements CongestionControl {
   ssthresh: number = Number.POSITIVE_INFINITY;
   #mss: number;
   #credit = 0;
+  readonly #hystart = new HyStart();
 
   constructor(mss: number) {
     this.#mss = mss;
@@ -45,7 +50,7 @@ export class NewReno implements CongestionControl {
   onAck(acked: number, _rtt: number, _now: number, limited: boolean): void {
     if (!limited) return;
     if (this.cwnd < this.ssthresh) {
-      this.cwnd += acked;
+      this.cwnd += acked / this.#hystart.divisor;
       return;
     }
     // RFC 5681 3.1: one segment per window of bytes acknowledged.
@@ -54,6 +59,12 @@ export class NewReno implements CongestionControl {
       this.#credit -= this.cwnd;
       this.cwnd += this.#mss;
     }
+  }
+
+  onSample(rtt: number, ack: number, next: number): void {
+    if (this.cwnd >= this.ssthresh) return;
+    this.#hystart.onSample(rtt, ack, next);
+    if (this.#hystart.finished) this.ssthresh = this.cwnd;
   }
 
   onLoss(flight: number, _now: number): void {
@@ -69,6 +80,7 @@ export class NewReno implements CongestionControl {
     if (first) this.ssthresh = Math.max(flight / 2, 2 * this.#mss);
     this.cwnd = this.#mss;
     this.#credit = 0;
+    this.#hystart.reset();
   }
 
   onIdle(): void {
@@ -104,6 +116,7 @@ export class Cubic implements CongestionControl {
   #estimate = 0;
   #prior = 0;
   #lastAck = 0;
+  readonly #hystart = new HyStart();
 
   constructor(mss: number) {
     this.#mss = mss;
@@ -120,9 +133,10 @@ export class Cubic implements CongestionControl {
     this.#lastAck = now;
     let left = acked;
     if (this.cwnd < this.ssthresh) {
-      const room = Math.min(left, this.ssthresh - this.cwnd);
+      const { divisor } = this.#hystart;
+      const room = Math.min(left / divisor, this.ssthresh - this.cwnd);
       this.cwnd += room;
-      left -= room;
+      left -= room * divisor;
       if (left <= 0) return;
     }
     this.#avoid(left / this.#mss, rtt, now);
@@ -160,6 +174,12 @@ export class Cubic implements CongestionControl {
     this.ssthresh = Math.max(Math.min(flight, this.cwnd) * BETA, 2 * this.#mss);
   }
 
+  onSample(rtt: number, ack: number, next: number): void {
+    if (this.cwnd >= this.ssthresh) return;
+    this.#hystart.onSample(rtt, ack, next);
+    if (this.#hystart.finished) this.ssthresh = this.cwnd;
+  }
+
   onLoss(flight: number, _now: number): void {
     this.#reduce(flight);
   }
@@ -172,6 +192,7 @@ export class Cubic implements CongestionControl {
     if (first) this.#reduce(flight);
     this.cwnd = this.#mss;
     this.#epoch = -1;
+    this.#hystart.reset();
   }
 
   onIdle(): void {

@@ -2,9 +2,11 @@
 import type { StackOptions, TcpOptions } from '../api.ts';
 import type { Counters } from '../counters.ts';
 import type { PacketWriter } from '../output.ts';
+import type { InternetChecksum } from '../wire/checksum.ts';
 import { TcpSegment } from '../wire/tcp.ts';
 import { BufferPool } from './bufferpool.ts';
-import type { Tcb } from './tcb.ts';
+import { SentPool } from './sent.ts';
+import type { Tcb, TcpMemory } from './tcb.ts';
 
 export const DEFAULT_TCP_OPTIONS: TcpOptions = {
   receiveBuffer: 256 * 1024,
@@ -44,11 +46,15 @@ export interface TcpOwner {
   timeWait(tcb: Tcb): void;
 }
 
-export class TcpContext {
+export class TcpContext implements TcpMemory {
   readonly options: TcpOptions;
   readonly counters: Counters;
   readonly writer: PacketWriter;
   readonly pool: BufferPool = new BufferPool(POOL_LIMIT);
+  readonly sentPool: SentPool = new SentPool();
+  readonly allocate: (length: number) => Uint8Array;
+  /** Sums of arriving packets; separate from the writer's, because each remembers the memory it last saw. */
+  readonly incoming: InternetChecksum;
   readonly mtu: number;
   /** Time of the batch. */
   now = 0;
@@ -67,12 +73,15 @@ export class TcpContext {
     mtu: number,
     counters: Counters,
     writer: PacketWriter,
+    incoming: InternetChecksum,
     random: () => number,
   ) {
     this.options = { ...DEFAULT_TCP_OPTIONS, ...options.tcp };
     this.mtu = mtu;
     this.counters = counters;
     this.writer = writer;
+    this.incoming = incoming;
+    this.allocate = options.allocate ?? ((length) => new Uint8Array(length));
     this.random = random;
   }
 

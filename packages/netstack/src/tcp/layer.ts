@@ -94,7 +94,7 @@ export class TcpLayer implements TcpOwner {
       ctx.counters.add(Counter['drop.tcp.malformed']);
       return;
     }
-    const sum = ctx.writer.checksum.sum(buf, payload, payloadLength);
+    const sum = ctx.incoming.sum(buf, payload, payloadLength);
     if (fold(sum + packet.addressSum + Protocol.TCP + payloadLength) !== 0xffff) {
       ctx.counters.add(Counter['drop.tcp.checksum']);
       return;
@@ -354,7 +354,7 @@ export class TcpLayer implements TcpOwner {
         addressSum(remote.bytes, 0, remote.bytes.length),
       connectionKey(remote, localPort, remotePort),
       passive,
-      ctx.pool,
+      ctx,
       new RttEstimator(options.rtoMin, options.rtoMax),
       options.congestion === 'cubic' ? new Cubic(mss) : new NewReno(mss),
       ctx.full ? Math.min(LEAST_RECEIVE_BUFFER, options.receiveBuffer) : options.receiveBuffer,
@@ -363,6 +363,7 @@ export class TcpLayer implements TcpOwner {
     tcb.rcvShift = options.windowScaling
       ? scaleFor(Math.max(options.receiveBufferLimit, options.receiveBuffer))
       : 0;
+    tcb.rcvUnit = 2 ** tcb.rcvShift;
     tcb.connectTimeout = options.connectTimeout;
     this.#byId[id] = tcb;
     tcb.nextInBucket = this.#connections.get(tcb.key);

@@ -81,8 +81,12 @@ export function acceptSyn(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void 
   tcb.sackOk = options.sack && segment.sackPermitted;
   tcb.tsOk = options.timestamps && segment.hasTimestamps;
   tcb.scaleOk = options.windowScaling && segment.windowScale >= 0;
-  if (tcb.scaleOk) tcb.sndShift = segment.windowScale;
-  else tcb.rcvShift = 0;
+  if (tcb.scaleOk) {
+    tcb.sndUnit = 2 ** segment.windowScale;
+  } else {
+    tcb.rcvShift = 0;
+    tcb.rcvUnit = 1;
+  }
   if (tcb.tsOk) {
     tcb.tsRecent = segment.tsVal;
     tcb.tsRecentAt = ctx.now;
@@ -105,7 +109,7 @@ function becomeEstablished(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void
   tcb.state = State.ESTABLISHED;
   tcb.sndUna = segment.ack;
   // RFC 7323 2.2: the window of a SYN-ACK is not scaled.
-  tcb.sndWnd = segment.flags & Flag.SYN ? segment.window : segment.window * 2 ** tcb.sndShift;
+  tcb.sndWnd = segment.flags & Flag.SYN ? segment.window : segment.window * tcb.sndUnit;
   tcb.maxSndWnd = Math.max(tcb.maxSndWnd, tcb.sndWnd);
   tcb.sndWl1 = segment.seq;
   tcb.sndWl2 = segment.ack;

@@ -16,6 +16,11 @@ export class ReceiveQueue {
   #openLength = 0;
   #sinceEmpty = 0;
   #expected = 0;
+  readonly #allocate: (length: number) => Uint8Array;
+
+  constructor(allocate: (length: number) => Uint8Array) {
+    this.#allocate = allocate;
+  }
 
   append(from: Uint8Array, offset: number, count: number): void {
     let at = offset;
@@ -23,7 +28,7 @@ export class ReceiveQueue {
     while (left > 0) {
       let open = this.#open;
       if (open === undefined) {
-        open = new Uint8Array(Math.min(CHUNK_LIMIT, Math.max(left, this.#expected)));
+        open = this.#allocate(Math.min(CHUNK_LIMIT, Math.max(left, this.#expected)));
         this.#open = open;
         this.#openLength = 0;
       }

@@ -40,8 +40,11 @@ export function processAck(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void
     tcb.progressAt = now;
     tcb.timeouts = 0;
     // Karn: only segments sent once, or a timestamp that tells which transmission was answered (RFC 7323 4.1).
-    if (sent.effect.sentAt >= 0) tcb.rtt.sample(now - sent.effect.sentAt);
-    else if (echo >= 0) tcb.rtt.sample(Math.max(0, now - echo));
+    if (sent.effect.sentAt >= 0) {
+      const rtt = now - sent.effect.sentAt;
+      tcb.rtt.sample(rtt);
+      if (tcb.recovery === Recovery.OPEN) tcb.congestion.onSample(rtt, ack, tcb.sndNxt);
+    } else if (echo >= 0) tcb.rtt.sample(Math.max(0, now - echo));
   } else if (window === 0 && advanced === 0) {
     // A zero-window probe was answered: the peer is alive (RFC 9293 3.8.6.1).
     tcb.progressAt = now;
@@ -77,7 +80,7 @@ export function updateWindow(tcb: Tcb, segment: TcpSegment): void {
     seqLt(tcb.sndWl1, segment.seq) ||
     (tcb.sndWl1 === segment.seq && seqLe(tcb.sndWl2, segment.ack))
   ) {
-    tcb.sndWnd = segment.window * 2 ** tcb.sndShift;
+    tcb.sndWnd = segment.window * tcb.sndUnit;
     tcb.sndWl1 = segment.seq;
     tcb.sndWl2 = segment.ack;
     if (tcb.sndWnd > tcb.maxSndWnd) tcb.maxSndWnd = tcb.sndWnd;

@@ -10,6 +10,50 @@ export const SentFlag = { SACKED: 1, LOST: 2, RETRANSMITTED: 4, FIN: 8, PROBE: 1
 const NONE = -1;
 const FIRST_SIZE = 16;
 
+/** The arrays of one ring. */
+class SentArrays {
+  readonly size: number;
+  readonly seq: Uint32Array;
+  readonly length: Uint32Array;
+  readonly flags: Uint8Array;
+  readonly sentAt: Float64Array;
+  readonly next: Int32Array;
+  readonly previous: Int32Array;
+
+  constructor(size: number) {
+    this.size = size;
+    this.seq = new Uint32Array(size);
+    this.length = new Uint32Array(size);
+    this.flags = new Uint8Array(size);
+    this.sentAt = new Float64Array(size);
+    this.next = new Int32Array(size);
+    this.previous = new Int32Array(size);
+  }
+}
+
+const EMPTY = new SentArrays(0);
+/** Unused rings kept per size. */
+const POOL_DEPTH = 16;
+
+/** Rings of connections that have nothing in flight, for those that have. */
+export class SentPool {
+  readonly #free = new Map<number, SentArrays[]>();
+
+  take(size: number): SentArrays {
+    return this.#free.get(size)?.pop() ?? new SentArrays(size);
+  }
+
+  give(arrays: SentArrays): void {
+    if (arrays.size === 0) return;
+    let free = this.#free.get(arrays.size);
+    if (free === undefined) {
+      free = [];
+      this.#free.set(arrays.size, free);
+    }
+    if (free.length < POOL_DEPTH) free.push(arrays);
+  }
+}
+
 /** What one acknowledgement did; reused, reset by `SentSegments.beginAck`. */
 export interface AckEffect {
   /** Bytes newly known to be delivered, cumulatively or selectively. */
@@ -37,16 +81,22 @@ export class SentSegments {
   #fackValid = false;
   #head = 0;
   #mask = -1;
-  #seq = new Uint32Array(0);
-  #length = new Uint32Array(0);
-  #flags = new Uint8Array(0);
-  #sentAt = new Float64Array(0);
-  #next = new Int32Array(0);
-  #previous = new Int32Array(0);
+  #arrays = EMPTY;
+  #seq = EMPTY.seq;
+  #length = EMPTY.length;
+  #flags = EMPTY.flags;
+  #sentAt = EMPTY.sentAt;
+  #next = EMPTY.next;
+  #previous = EMPTY.previous;
+  readonly #pool: SentPool;
   #oldest = NONE;
   #newest = NONE;
   /** No segment before this logical index is LOST. */
   #lostHint = 0;
+
+  constructor(pool: SentPool) {
+    this.#pool = pool;
+  }
 
   /** RFC 6675 pipe: sequence space believed to be in the network. */
   get inFlight(): number {
@@ -284,49 +334,48 @@ export class SentSegments {
     else this.#previous[next] = previous;
   }
 
-  /** Nothing is in flight: a large ring is given up, so that idle connections stay small. */
+  /** Nothing is in flight: the ring goes back to the pool, so that idle connections stay small. */
   #reset(): void {
     this.#head = 0;
     this.#lostHint = 0;
     this.#oldest = NONE;
     this.#newest = NONE;
     this.#fackValid = false;
-    if (this.#mask >= 4 * FIRST_SIZE) this.#allocate(0);
+    this.#pool.give(this.#arrays);
+    this.#use(EMPTY);
   }
 
-  #allocate(size: number): void {
-    this.#mask = size - 1;
-    this.#seq = new Uint32Array(size);
-    this.#length = new Uint32Array(size);
-    this.#flags = new Uint8Array(size);
-    this.#sentAt = new Float64Array(size);
-    this.#next = new Int32Array(size);
-    this.#previous = new Int32Array(size);
+  #use(arrays: SentArrays): void {
+    this.#arrays = arrays;
+    this.#mask = arrays.size - 1;
+    this.#seq = arrays.seq;
+    this.#length = arrays.length;
+    this.#flags = arrays.flags;
+    this.#sentAt = arrays.sentAt;
+    this.#next = arrays.next;
+    this.#previous = arrays.previous;
   }
 
   #grow(): void {
-    const count = this.count;
+    const { count } = this;
     const head = this.#head;
     const mask = this.#mask;
-    const seq = this.#seq;
-    const length = this.#length;
-    const flags = this.#flags;
-    const sentAt = this.#sentAt;
-    const next = this.#next;
-    const previous = this.#previous;
+    const old = this.#arrays;
     const moved = (slot: number): number => (slot === NONE ? NONE : (slot - head) & mask);
-    this.#allocate(count === 0 ? FIRST_SIZE : 2 * (mask + 1));
+    const arrays = this.#pool.take(count === 0 ? FIRST_SIZE : 2 * (mask + 1));
     for (let i = 0; i < count; i++) {
       const from = (head + i) & mask;
-      this.#seq[i] = seq[from]!;
-      this.#length[i] = length[from]!;
-      this.#flags[i] = flags[from]!;
-      this.#sentAt[i] = sentAt[from]!;
-      this.#next[i] = moved(next[from]!);
-      this.#previous[i] = moved(previous[from]!);
+      arrays.seq[i] = old.seq[from]!;
+      arrays.length[i] = old.length[from]!;
+      arrays.flags[i] = old.flags[from]!;
+      arrays.sentAt[i] = old.sentAt[from]!;
+      arrays.next[i] = moved(old.next[from]!);
+      arrays.previous[i] = moved(old.previous[from]!);
     }
     this.#oldest = moved(this.#oldest);
     this.#newest = moved(this.#newest);
     this.#head = 0;
+    this.#pool.give(old);
+    this.#use(arrays);
   }
 }

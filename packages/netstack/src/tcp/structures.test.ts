@@ -10,7 +10,7 @@ import { BufferPool } from './bufferpool.ts';
 import { OutOfOrderBuffer, ReceiveQueue } from './receivebuffer.ts';
 import { RingBuffer } from './ringbuffer.ts';
 import { RttEstimator } from './rto.ts';
-import { SentFlag, SentSegments } from './sent.ts';
+import { SentFlag, SentPool, SentSegments } from './sent.ts';
 import { seqAdd, seqDiff, seqLe, seqLt, seqMax } from './seq.ts';
 
 const u32 = fc.oneof(
@@ -116,7 +116,7 @@ test('the send ring is a queue of bytes that gives its memory back', () => {
 test('the receive queue gives back what was appended, in chunks it does not touch again', () => {
   fc.assert(
     fc.property(fc.array(fc.array(fc.nat(3000), { maxLength: 8 }), { maxLength: 10 }), (rounds) => {
-      const queue = new ReceiveQueue();
+      const queue = new ReceiveQueue((n) => new Uint8Array(n));
       const random = new SeededRandom(rounds.length);
       const chunks: Uint8Array[] = [];
       const expected: number[] = [];
@@ -153,7 +153,7 @@ test('bytes beyond a hole survive growth of their ring and come out in order', (
     for (const at of pieces) {
       assert.ok(held.put(base, seqAdd(base, at), bytes, at, Math.min(1100, bytes.length - at)));
     }
-    const queue = new ReceiveQueue();
+    const queue = new ReceiveQueue((n) => new Uint8Array(n));
     queue.append(bytes, 0, 1000);
     assert.equal(seqDiff(held.drain(seqAdd(base, 1000), queue), base), bytes.length);
     const out: number[] = [];
@@ -204,7 +204,7 @@ test('the scoreboard agrees with a plain recount after every step (RFC 6675 4)',
   });
   fc.assert(
     fc.property(u32, fc.array(step, { maxLength: 80 }), (iss, steps) => {
-      const sent = new SentSegments();
+      const sent = new SentSegments(new SentPool());
       let next = iss;
       let una = iss;
       let now = 0;

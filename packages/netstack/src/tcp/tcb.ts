@@ -9,7 +9,7 @@ import type { ListenerState } from './listener.ts';
 import { type OutOfOrderBuffer, ReceiveQueue } from './receivebuffer.ts';
 import { RingBuffer } from './ringbuffer.ts';
 import type { RttEstimator } from './rto.ts';
-import { SentSegments } from './sent.ts';
+import { type SentPool, SentSegments } from './sent.ts';
 import { seqDiff } from './seq.ts';
 
 export const State = {
@@ -60,6 +60,13 @@ export const Rexmit = { NONE: 0, TIMEOUT: 1, TAIL_PROBE: 2, REORDER: 3 } as cons
 
 const NEVER: number = Number.POSITIVE_INFINITY;
 
+/** Where the buffers of connections come from. */
+export interface TcpMemory {
+  readonly pool: BufferPool;
+  readonly sentPool: SentPool;
+  readonly allocate: (length: number) => Uint8Array;
+}
+
 export class Tcb {
   /** Slot in the connection table; owner number in the timer heap. */
   readonly id: number;
@@ -102,7 +109,8 @@ export class Tcb {
   sndWl1 = 0;
   sndWl2 = 0;
   maxSndWnd = 0;
-  sndShift = 0;
+  /** Bytes per unit of the peer's window field. */
+  sndUnit = 1;
   /** Payload from SND.UNA on; `ringSeq` is the sequence number of its first byte. */
   readonly ring: RingBuffer;
   ringSeq = 0;
@@ -117,7 +125,7 @@ export class Tcb {
   noDelay = false;
 
   // Retransmission and congestion.
-  readonly sent: SentSegments = new SentSegments();
+  readonly sent: SentSegments;
   readonly rtt: RttEstimator;
   congestion: CongestionControl;
   recovery: number = Recovery.OPEN;
@@ -152,7 +160,9 @@ export class Tcb {
   rcvAdv = 0;
   rcvBuf: number;
   rcvShift = 0;
-  readonly queue: ReceiveQueue = new ReceiveQueue();
+  /** 2^rcvShift: bytes per unit of our window field. */
+  rcvUnit = 1;
+  readonly queue: ReceiveQueue;
   outOfOrder: OutOfOrderBuffer | undefined;
   finReceived = false;
   /** The FIN arrived ahead of a hole: its sequence number, or -1. */
@@ -200,7 +210,7 @@ export class Tcb {
     addressSum: number,
     key: number,
     passive: boolean,
-    pool: BufferPool,
+    memory: TcpMemory,
     rtt: RttEstimator,
     congestion: CongestionControl,
     receiveBuffer: number,
@@ -213,7 +223,9 @@ export class Tcb {
     this.addressSum = addressSum;
     this.key = key;
     this.passive = passive;
-    this.ring = new RingBuffer(pool);
+    this.ring = new RingBuffer(memory.pool);
+    this.sent = new SentSegments(memory.sentPool);
+    this.queue = new ReceiveQueue(memory.allocate);
     this.rtt = rtt;
     this.congestion = congestion;
     this.rcvBuf = receiveBuffer;

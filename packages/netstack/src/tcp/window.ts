@@ -20,7 +20,7 @@ export function offeredWindow(tcb: Tcb): number {
 
 /** What could be offered: the free part of the buffer, as far as the window field reaches. */
 function receiveSpace(tcb: Tcb): number {
-  return Math.max(0, Math.min(tcb.rcvBuf - tcb.queue.length, 65535 * 2 ** tcb.rcvShift));
+  return Math.max(0, Math.min(tcb.rcvBuf - tcb.queue.length, 65535 * tcb.rcvUnit));
 }
 
 /** Would a window update be worth a segment: half the buffer or two segments more than offered (RFC 1122 4.2.3.3)? */
@@ -30,7 +30,7 @@ export function windowOpened(tcb: Tcb): boolean {
 
 /** The window field to send now. Moves the edge right by at least one segment or half the buffer, never left. */
 export function offerWindow(tcb: Tcb): number {
-  const unit = 2 ** tcb.rcvShift;
+  const unit = tcb.rcvUnit;
   const space = receiveSpace(tcb);
   const offered = offeredWindow(tcb);
   let field: number;
