@@ -140,7 +140,7 @@ export class Lab implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const host of this.#hosts) {
       host.stop();
-      for (const pid of pidsIn(host.namespace)) killQuietly(pid);
+      killNamespace(host.namespace);
     }
     for (const host of this.#hosts) ip('netns', 'del', host.namespace);
     ip('netns', 'del', this.#bridge);
@@ -150,6 +150,11 @@ export class Lab implements AsyncDisposable {
 
 function ip(...args: string[]): void {
   execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
+/** Kills whatever runs in a namespace. */
+export function killNamespace(namespace: string): void {
+  for (const pid of pidsIn(namespace)) killQuietly(pid);
 }
 
 function pidsIn(namespace: string): number[] {

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { eventually, type Host, type Started } from './lab.ts';
 import { peerPath } from './peers.ts';
 
-const SOCKS_PORT = 1055;
+/** Where every stock node offers SOCKS5, on loopback of its machine. */
+export const SOCKS_PORT = 1055;
 
 export interface StockStatus {
   readonly BackendState: string;
@@ -21,13 +22,20 @@ export interface StockStatus {
   readonly User: Readonly<Record<string, { readonly LoginName: string }>>;
 }
 
+export interface StockNodeOptions {
+  /** Nothing is kept: the node is forgotten when it leaves. */
+  readonly ephemeral?: boolean;
+  /** More of the daemon's environment. */
+  readonly env?: NodeJS.ProcessEnv;
+}
+
 export class StockNode {
   readonly host: Host;
   readonly release: string;
   readonly #socket: string;
   readonly #daemon: Started;
 
-  constructor(host: Host, release: string) {
+  constructor(host: Host, release: string, options: StockNodeOptions = {}) {
     this.host = host;
     this.release = release;
     this.#socket = join(host.dir, 'tailscaled.sock');
@@ -39,9 +47,15 @@ export class StockNode {
         `--socket=${this.#socket}`,
         `--socks5-server=localhost:${SOCKS_PORT}`,
         '--port=0',
+        ...(options.ephemeral ? ['--state=mem:'] : []),
       ],
-      { env: { TS_NO_LOGS_NO_SUPPORT: '1' } },
+      { env: { TS_NO_LOGS_NO_SUPPORT: '1', ...options.env } },
     );
+  }
+
+  /** Path of the Unix socket that serves its local API. */
+  get socket(): string {
+    return this.#socket;
   }
 
   /** What the daemon wrote, for failure messages. */

@@ -1,0 +1,170 @@
+// One first contact between two nodes that never met: first byte, time to a direct path, and what carried the bytes
+// in the end, as the server's own cable shows it.
+
+import type { Host } from '../harness/lab.ts';
+import type { Kind } from './network.ts';
+import { serverBytes } from './network.ts';
+import type { Flavour, Station } from './station.ts';
+
+/** Who makes contact and who is met, in this order. */
+export const FLAVOURS = ['stock–stock', 'cove–cove', 'cove–stock', 'stock–cove'] as const;
+export type Flavours = (typeof FLAVOURS)[number];
+
+export interface Result {
+  readonly from: Kind;
+  readonly to: Kind;
+  readonly flavours: Flavours;
+  readonly round: number;
+  /** Milliseconds; absent: the pair did not connect. */
+  readonly firstByte?: number;
+  /** Milliseconds from the dial until the one who dialled sent over UDP only; absent: not within the window. */
+  readonly direct?: number;
+  readonly path: 'direct v4' | 'direct v6' | 'relay' | 'none';
+  /** Both ends said direct, and so few bytes passed the server that it was true. */
+  readonly confirmed?: boolean;
+  readonly error?: string;
+}
+
+/** Milliseconds in which a direct path is found or is not. Candidates are tried every 5 s. */
+export const WINDOW = 12_000;
+const POLL = 5;
+const SLOW_POLL = 200;
+const BULK = 256 * 1024;
+
+export interface Pair {
+  readonly from: Station;
+  readonly to: Station;
+  readonly flavours: Flavours;
+  readonly round: number;
+}
+
+/** Measures one pair alone. Never rejects: what goes wrong is in the result. */
+export async function measure(pair: Pair, server: Host): Promise<Result> {
+  const { from, to } = pair;
+  const [here, there] = pair.flavours.split('–') as [Flavour, Flavour];
+  try {
+    const answer = await from.contact({
+      through: from.through(here),
+      address: to.addresses[there],
+      window: WINDOW,
+      poll: POLL,
+      return: 'direct',
+    });
+    try {
+      const confirmed =
+        answer.direct === undefined
+          ? undefined
+          : await confirm(pair, here, there, answer.contact, server);
+      return {
+        ...named(pair),
+        firstByte: answer.firstByte,
+        ...(answer.direct !== undefined && { direct: answer.direct }),
+        path: pathName(await finalPath(pair, here, there)),
+        ...(confirmed !== undefined && { confirmed }),
+      };
+    } finally {
+      await from.end(answer.contact);
+    }
+  } catch (error) {
+    return failed(pair, error);
+  }
+}
+
+/** Measures pairs that are expected to stay on the relay: first bytes one after the other, then one wait for all. */
+export async function measureTogether(pairs: readonly Pair[]): Promise<Result[]> {
+  const open: { pair: Pair; contact: number; firstByte: number }[] = [];
+  const results: Result[] = [];
+  const startedAt = performance.now();
+  for (const pair of pairs) {
+    const [here, there] = pair.flavours.split('–') as [Flavour, Flavour];
+    try {
+      const { contact, firstByte } = await pair.from.contact({
+        through: pair.from.through(here),
+        address: pair.to.addresses[there],
+        window: WINDOW,
+        poll: SLOW_POLL,
+        return: 'first byte',
+      });
+      open.push({ pair, contact, firstByte });
+    } catch (error) {
+      results.push(failed(pair, error));
+    }
+  }
+  await Promise.all(
+    open.map(async ({ pair, contact, firstByte }) => {
+      const [here, there] = pair.flavours.split('–') as [Flavour, Flavour];
+      try {
+        const { after, path } = await pair.from.awaitPath({
+          through: pair.from.through(here),
+          address: pair.to.addresses[there],
+          wanted: 'direct',
+          window: WINDOW,
+          poll: SLOW_POLL,
+        });
+        results.push({
+          ...named(pair),
+          firstByte,
+          ...(after !== undefined && { direct: performance.now() - startedAt }),
+          path: pathName(path),
+        });
+        await pair.from.end(contact);
+      } catch (error) {
+        results.push(failed(pair, error));
+      }
+    }),
+  );
+  return results;
+}
+
+/** A better address may have been found since the first. */
+async function finalPath({ from, to }: Pair, here: Flavour, there: Flavour): Promise<string> {
+  const { path } = await from.awaitPath({
+    through: from.through(here),
+    address: to.addresses[there],
+    wanted: 'direct',
+    window: 0,
+    poll: POLL,
+  });
+  return path;
+}
+
+async function confirm(
+  { from, to }: Pair,
+  here: Flavour,
+  there: Flavour,
+  contact: number,
+  server: Host,
+): Promise<boolean> {
+  const { after } = await to.awaitPath({
+    through: to.through(there),
+    address: from.addresses[here],
+    wanted: 'direct',
+    window: WINDOW,
+    poll: POLL,
+  });
+  const before = await serverBytes(server);
+  await from.bulk(contact, BULK);
+  return after !== undefined && (await serverBytes(server)) - before < BULK / 2;
+}
+
+function named({
+  from,
+  to,
+  flavours,
+  round,
+}: Pair): Pick<Result, 'from' | 'to' | 'flavours' | 'round'> {
+  return { from: from.site.kind, to: to.site.kind, flavours, round };
+}
+
+function failed(pair: Pair, error: unknown): Result {
+  return {
+    ...named(pair),
+    path: 'none',
+    error: error instanceof Error ? error.message : String(error),
+  };
+}
+
+function pathName(path: string): Result['path'] {
+  if (path === '') return 'relay';
+  return path.startsWith('[') ? 'direct v6' : 'direct v4';
+}
