@@ -3,7 +3,8 @@ import * as http2 from 'node:http2';
 import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type BodyStream, type Exchange, Http2Connection, MAX_BODY } from './connection.ts';
+import { Http2Connection, MAX_BODY } from './connection.ts';
+import type { BodyStream, Exchange } from './exchange.ts';
 import { Flag, FrameType, frame, PREFACE, readU32, Setting, settings, u32s } from './frames.ts';
 
 const EMPTY = new Uint8Array(0);

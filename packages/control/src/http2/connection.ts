@@ -5,6 +5,7 @@
 // Departures: priorities are ignored, nothing is pushed, answers carry no headers beyond status, type and length.
 import { concat, equalBytes } from '@cove/protocol/bytes';
 import { ErrorCode, Http2Error, type Http2ErrorCode } from './errors.ts';
+import type { BodyStream, Exchange, Transport } from './exchange.ts';
 import {
   DEFAULT_FRAME_SIZE,
   DEFAULT_WINDOW,
@@ -21,6 +22,7 @@ import {
   writeHeader,
 } from './frames.ts';
 import { encodeResponseHead, type Field, HpackDecoder } from './hpack.ts';
+import { TokenBucket } from './tokenbucket.ts';
 
 /** Stock clients keep one stream open and send a handful of short requests beside it. */
 const MAX_STREAMS = 32;
@@ -38,61 +40,6 @@ const REQUESTS_BURST = 200;
 const MAX_CONTROL_BACKLOG = 256 * 1024;
 
 const EMPTY: Uint8Array = new Uint8Array(0);
-
-/** What carries the connection's bytes. */
-export interface Transport {
-  /** Takes ownership of the bytes. */
-  send(bytes: Uint8Array): void;
-  /** Bytes sent and not yet taken by the operating system. */
-  readonly buffered: number;
-  /** Called once, after everything sent; the connection is over. `reason` is for the log. */
-  close(reason: string): void;
-}
-
-/** One request and the means to answer it, once. All calls after the end are ignored. */
-export interface Exchange {
-  readonly method: string;
-  /** With query. */
-  readonly path: string;
-  /** At most MAX_BODY bytes. */
-  readonly body: Uint8Array;
-  /** Called once if the client gave up before the answer was complete. */
-  onClose: (() => void) | undefined;
-  reply(status: number, contentType: string, body: Uint8Array): void;
-  /** Begins a 200 answer of unknown length. */
-  stream(): BodyStream;
-}
-
-export interface BodyStream {
-  /** Queues a borrowed chunk, never changed afterwards by either side. */
-  write(chunk: Uint8Array): void;
-  /** Bytes accepted and not yet taken by the operating system, those of other streams included. */
-  readonly queued: number;
-  end(): void;
-  /** Drops what is queued and resets the stream. */
-  abort(): void;
-}
-
-class TokenBucket {
-  readonly #perMs: number;
-  readonly #burst: number;
-  #tokens: number;
-  #at = 0;
-
-  constructor(perSecond: number, burst: number) {
-    this.#perMs = perSecond / 1000;
-    this.#burst = burst;
-    this.#tokens = burst;
-  }
-
-  take(now: number): boolean {
-    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#at) * this.#perMs);
-    this.#at = now;
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
-    return true;
-  }
-}
 
 interface Stream {
   readonly id: number;

@@ -8,7 +8,7 @@
 import { isZeroKey, type MachinePublic } from '@cove/protocol/keys';
 import type { MapRequest } from '@cove/protocol/mapmessage';
 import type { Core, Report } from '../core.ts';
-import type { BodyStream, Exchange } from '../http2/connection.ts';
+import type { BodyStream, Exchange } from '../http2/exchange.ts';
 import { MIN_CAP_VERSION } from '../login/register.ts';
 import type { NodeState } from '../state/tailnet.ts';
 import { MapStream } from './stream.ts';

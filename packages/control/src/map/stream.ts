@@ -1,5 +1,5 @@
 // One open map stream: what its client has been told, and the way to it.
-import type { BodyStream } from '../http2/connection.ts';
+import type { BodyStream } from '../http2/exchange.ts';
 import type { NodeState } from '../state/tailnet.ts';
 import type { MapMessage } from './frame.ts';
 

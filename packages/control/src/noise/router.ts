@@ -5,7 +5,7 @@ import { encodeJson } from '@cove/protocol/json';
 import { parseMapRequest } from '@cove/protocol/mapmessage';
 import { parseRegisterRequest, type RegisterRequest } from '@cove/protocol/register';
 import type { Core } from '../core.ts';
-import type { Exchange } from '../http2/connection.ts';
+import type { Exchange } from '../http2/exchange.ts';
 import type { PendingLogins } from '../login/pending.ts';
 import type { RegisterResult, Registrar } from '../login/register.ts';
 import { serveMap } from '../map/session.ts';

@@ -4,7 +4,8 @@ import type { Socket } from 'node:net';
 import { ProtocolError } from '@cove/protocol/bytes';
 import type { AcceptedInitiation } from '@cove/protocol/controlbase';
 import type { MachinePublic } from '@cove/protocol/keys';
-import { type Exchange, Http2Connection } from '../http2/connection.ts';
+import { Http2Connection } from '../http2/connection.ts';
+import type { Exchange } from '../http2/exchange.ts';
 
 /** A connection that waits for no answer is closed after this: soon if no known node ever spoke on it. */
 const STRANGER_IDLE_MS = 30_000;

@@ -69,6 +69,12 @@ for (const [name, text, place, message] of [
     'grants[0]',
     'ip and app can not both be empty',
   ],
+  [
+    'nothing in ip and app',
+    grant('"src": ["*"], "dst": ["*"], "ip": [], "app": {}'),
+    'grants[0]',
+    'ip and app can not both be empty',
+  ],
   ['no dst', grant('"src": ["*"], "ip": ["*"]'), 'grants[0].dst', 'missing'],
   [
     'via',

@@ -216,17 +216,16 @@ class PolicyReader {
     const dst = this.#selectors(members.get('dst'), value, `${place}.dst`);
     const ip = members.get('ip');
     const app = members.get('app');
-    if (ip === undefined && app === undefined) {
+    const entries = ip === undefined ? [] : this.#items(ip, `${place}.ip`);
+    const caps = app === undefined ? 0 : this.#members(app, `${place}.app`).size;
+    if (entries.length === 0 && caps === 0) {
       this.#fail(value, place, 'ip and app can not both be empty');
     }
-    const rules: Rule[] = [];
-    if (ip !== undefined) {
-      this.#items(ip, `${place}.ip`).forEach((item, i) => {
-        const { protocols, ports } = this.#ipEntry(item, `${place}.ip[${i}]`);
-        const targets = dst.map((selector) => ({ selector, ports: [ports] }));
-        rules.push({ type: 'packets', src, dst: targets, protocols });
-      });
-    }
+    const rules: Rule[] = entries.map((item, i) => {
+      const { protocols, ports } = this.#ipEntry(item, `${place}.ip[${i}]`);
+      const targets = dst.map((selector) => ({ selector, ports: [ports] }));
+      return { type: 'packets', src, dst: targets, protocols };
+    });
     if (app !== undefined) rules.push(...this.#app(app, `${place}.app`, src, dst));
     return rules;
   }
