@@ -334,6 +334,24 @@ test('a request waits for its verdict: accept completes, refuse resets, ignore i
   assert.deepEqual(clients[2]!.events, []);
 });
 
+test('a request that nobody decides is forgotten after a minute; a late verdict finds it gone', () => {
+  let request: TcpRequest | undefined;
+  const network = new SimNetwork(1, { delay: 1 });
+  const a = network.add('a', [A4]).stack;
+  const b = network.add('b', [B4], {
+    unhandledTcp: (r) => {
+      request = r;
+    },
+  }).stack;
+  a.connect({ remoteAddress: B4, remotePort: 1, handler: new Recorder(), timeout: 1000 });
+  network.run(() => false, 70_000);
+  assert.equal(b.connectionCount, 0);
+  const app = new Recorder();
+  assert.equal(request!.accept(app).state, 'CLOSED');
+  network.run(() => false, 71_000);
+  assert.deepEqual(app.events, ['closed ECONNABORTED']);
+});
+
 test('wake is called once for any number of calls between polls, and never from inside', () => {
   let wakes = 0;
   const { stack } = alone({ wake: () => wakes++ });

@@ -5,7 +5,7 @@ import type { PacketWriter } from '../output.ts';
 import type { InternetChecksum } from '../wire/checksum.ts';
 import { TcpSegment } from '../wire/tcp.ts';
 import { BufferPool } from './bufferpool.ts';
-import { SentPool } from './sent.ts';
+import { SentPool } from './sentpool.ts';
 import type { Tcb, TcpMemory } from './tcb.ts';
 
 export const DEFAULT_TCP_OPTIONS: TcpOptions = {

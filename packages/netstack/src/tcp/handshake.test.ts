@@ -65,6 +65,24 @@ test('SYN-SENT: the SYN is repeated after 1, 2, 4 s and given up at the timeout 
   assert.equal(s.stack.nextTick, undefined);
 });
 
+test('SYN-SENT: a timeout below the first RTO holds, and a silent abort sends nothing', () => {
+  const s = new Script();
+  s.connect(300);
+  s.expect({ flags: 'S' });
+  s.advance(299);
+  assert.equal(s.events, '');
+  s.advance(1);
+  assert.equal(s.events, 'closed ETIMEDOUT');
+  const aborted = new Script();
+  aborted.connect();
+  aborted.expect({ flags: 'S' });
+  aborted.socket.abort();
+  aborted.poll();
+  aborted.expectNothing();
+  assert.equal(aborted.events, 'closed');
+  assert.equal(aborted.stack.connectionCount, 0);
+});
+
 test('simultaneous open: crossing SYNs establish both ends (RFC 9293 3.5, figure 7, MUST-10)', () => {
   const s = new Script();
   s.connect();

@@ -19,9 +19,11 @@ import { largestSegment, replyReset, replyRoute } from './emit.ts';
 import { dispatch } from './events.ts';
 import { ListenerState } from './listener.ts';
 import { acceptSyn, segmentArrives } from './receive.ts';
+import { tcpRequest } from './request.ts';
 import { RttEstimator } from './rto.ts';
 import { seqAdd, seqLe, seqLt } from './seq.ts';
 import { Socket } from './socket.ts';
+import { ConnectionTable, connectionKey } from './table.ts';
 import { Event, Rexmit, State, Tcb } from './tcb.ts';
 import { expire } from './timeouts.ts';
 import { transmit } from './transmit.ts';
@@ -52,16 +54,13 @@ export class TcpLayer implements TcpOwner {
   readonly #hooks: TcpHooks;
   readonly #secret: Uint8Array;
   readonly #segment = new TcpSegment();
-  readonly #byId: (Tcb | undefined)[] = [];
-  readonly #freeIds: number[] = [];
-  readonly #connections = new Map<number, Tcb>();
+  readonly #table = new ConnectionTable();
   readonly #listeners = new Map<number, ListenerState[]>();
   readonly #held = new Set<Tcb>();
   readonly #timeWait = new Set<Tcb>();
   #dirty: Tcb[] = [];
   #visiting: Tcb[] = [];
   #backlog: Tcb[] = [];
-  connectionCount = 0;
 
   constructor(
     ctx: TcpContext,
@@ -78,6 +77,10 @@ export class TcpLayer implements TcpOwner {
     this.#secret = secret;
     this.#hooks = hooks;
     ctx.owner = this;
+  }
+
+  get connectionCount(): number {
+    return this.#table.count;
   }
 
   /** There is work for the next poll at once. */
@@ -102,7 +105,7 @@ export class TcpLayer implements TcpOwner {
     const remote = this.#addresses.find(buf, packet.source, packet.addressLength);
     const local = this.#addresses.find(buf, packet.destination, packet.addressLength);
     if (remote !== undefined && local !== undefined) {
-      const tcb = this.#find(remote, local, segment.destinationPort, segment.sourcePort);
+      const tcb = this.#table.find(remote, local, segment.destinationPort, segment.sourcePort);
       if (tcb !== undefined && !this.#reopens(tcb, segment)) {
         segmentArrives(ctx, tcb, buf, segment);
         return;
@@ -172,7 +175,6 @@ export class TcpLayer implements TcpOwner {
     const victim = listener.victim(tcb.remote.id);
     if (victim !== undefined) {
       this.#ctx.counters.add(Counter['drop.tcp.backlog']);
-      victim.state = State.CLOSED;
       this.release(victim);
     }
     tcb.listener = listener;
@@ -201,45 +203,6 @@ export class TcpLayer implements TcpOwner {
   }
 
   readonly #requests: { tcb: Tcb; unhandled: (request: TcpRequest) => void }[] = [];
-
-  #offer(tcb: Tcb, unhandled: (request: TcpRequest) => void): void {
-    const waits = (): boolean => tcb.held && tcb.state === State.SYN_RECEIVED;
-    const forget = (): void => {
-      this.#held.delete(tcb);
-      tcb.held = false;
-    };
-    unhandled({
-      localAddress: tcb.local.text,
-      localPort: tcb.localPort,
-      remoteAddress: tcb.remote.text,
-      remotePort: tcb.remotePort,
-      accept: (handler) => {
-        const socket = tcb.socket ?? new Socket(this.#ctx, tcb);
-        tcb.handler = handler;
-        if (waits()) {
-          forget();
-          tcb.lingerAt = Number.POSITIVE_INFINITY;
-        } else if ((tcb.events & Event.CLOSED) === 0) {
-          tcb.error = 'ECONNABORTED';
-          tcb.events |= Event.CLOSED;
-        }
-        this.touch(tcb);
-        return socket;
-      },
-      refuse: () => {
-        if (!waits()) return;
-        forget();
-        tcb.aborting = true;
-        this.touch(tcb);
-      },
-      ignore: () => {
-        if (!waits()) return;
-        forget();
-        tcb.state = State.CLOSED;
-        this.release(tcb);
-      },
-    });
-  }
 
   /** A connection in SYN-RECEIVED for a SYN. */
   #passive(buf: Uint8Array, packet: IpPacket, segment: TcpSegment): Tcb | undefined {
@@ -274,7 +237,7 @@ export class TcpLayer implements TcpOwner {
       localPort = this.#ports.pick(local.bytes, remote.bytes, remotePort, (port) =>
         this.#taken(local, remote, port, remotePort),
       );
-    } else if (this.#find(remote, local, localPort, remotePort) !== undefined) {
+    } else if (this.#table.find(remote, local, localPort, remotePort) !== undefined) {
       this.#addresses.release(local);
       this.#addresses.release(remote);
       throw new NetstackError(
@@ -298,7 +261,9 @@ export class TcpLayer implements TcpOwner {
   }
 
   #taken(local: AddressEntry, remote: AddressEntry, port: number, remotePort: number): boolean {
-    return this.#listeners.has(port) || this.#find(remote, local, port, remotePort) !== undefined;
+    return (
+      this.#listeners.has(port) || this.#table.find(remote, local, port, remotePort) !== undefined
+    );
   }
 
   /** `address`: held for the listener, or undefined for all. */
@@ -342,10 +307,9 @@ export class TcpLayer implements TcpOwner {
   ): Tcb {
     const ctx = this.#ctx;
     const { options } = ctx;
-    const id = this.#freeIds.pop() ?? this.#byId.length;
     const mss = largestSegment(ctx.mtu, local.version);
     const tcb = new Tcb(
-      id,
+      this.#table.nextId(),
       local,
       remote,
       localPort,
@@ -365,21 +329,7 @@ export class TcpLayer implements TcpOwner {
       : 0;
     tcb.rcvUnit = 2 ** tcb.rcvShift;
     tcb.connectTimeout = options.connectTimeout;
-    this.#byId[id] = tcb;
-    tcb.nextInBucket = this.#connections.get(tcb.key);
-    this.#connections.set(tcb.key, tcb);
-    this.connectionCount++;
-    return tcb;
-  }
-
-  #find(
-    remote: AddressEntry,
-    local: AddressEntry,
-    localPort: number,
-    remotePort: number,
-  ): Tcb | undefined {
-    let tcb = this.#connections.get(connectionKey(remote, localPort, remotePort));
-    while (tcb !== undefined && tcb.local !== local) tcb = tcb.nextInBucket;
+    this.#table.add(tcb);
     return tcb;
   }
 
@@ -387,12 +337,14 @@ export class TcpLayer implements TcpOwner {
   poll(): void {
     const ctx = this.#ctx;
     for (let id = this.#timers.pop(ctx.now); id >= 0; id = this.#timers.pop(ctx.now)) {
-      const tcb = this.#byId[id];
+      const tcb = this.#table.get(id);
       if (tcb === undefined) continue;
       if (tcb.deadline <= ctx.now) expire(ctx, tcb);
       else this.reschedule(tcb);
     }
-    for (const { tcb, unhandled } of this.#requests.splice(0)) this.#offer(tcb, unhandled);
+    for (const { tcb, unhandled } of this.#requests.splice(0)) {
+      unhandled(tcpRequest(ctx, tcb, () => this.#held.delete(tcb)));
+    }
     for (let round = 0; round < ROUNDS && this.#dirty.length > 0; round++) this.#visitAll();
     if (this.#backlog.length > 0) {
       for (const tcb of this.#backlog) this.touch(tcb);
@@ -442,11 +394,11 @@ export class TcpLayer implements TcpOwner {
 
   /** Gives every connection its turn, after a pause of the link. */
   touchAll(): void {
-    for (const tcb of this.#byId) if (tcb !== undefined) this.touch(tcb);
+    for (const tcb of this.#table) this.touch(tcb);
   }
 
   reschedule(tcb: Tcb): void {
-    if (tcb.state === State.CLOSED || this.#byId[tcb.id] !== tcb) return;
+    if (tcb.state === State.CLOSED || this.#table.get(tcb.id) !== tcb) return;
     const at = tcb.deadline;
     if (at !== Number.POSITIVE_INFINITY) this.#timers.schedule(tcb.id, at);
   }
@@ -466,26 +418,15 @@ export class TcpLayer implements TcpOwner {
   }
 
   release(tcb: Tcb): void {
-    if (this.#byId[tcb.id] !== tcb) return;
-    if (tcb.state === State.TIME_WAIT) tcb.state = State.CLOSED;
-    this.#byId[tcb.id] = undefined;
-    this.#freeIds.push(tcb.id);
+    if (this.#table.get(tcb.id) !== tcb) return;
+    tcb.state = State.CLOSED;
+    this.#table.remove(tcb);
     this.#timers.cancel(tcb.id);
     this.#timeWait.delete(tcb);
     this.#held.delete(tcb);
     tcb.listener?.remove(tcb);
-    const first = this.#connections.get(tcb.key);
-    if (first === tcb) {
-      if (tcb.nextInBucket === undefined) this.#connections.delete(tcb.key);
-      else this.#connections.set(tcb.key, tcb.nextInBucket);
-    } else {
-      let at = first;
-      while (at !== undefined && at.nextInBucket !== tcb) at = at.nextInBucket;
-      if (at !== undefined) at.nextInBucket = tcb.nextInBucket;
-    }
     this.#addresses.release(tcb.local);
     this.#addresses.release(tcb.remote);
-    this.connectionCount--;
   }
 
   /** RFC 6528: a clock of 4 us plus a keyed hash of the four-tuple; the hash's other half shifts the timestamps. */
@@ -521,7 +462,7 @@ export class TcpLayer implements TcpOwner {
     const local = this.#addresses.find(buf, source, addressLength);
     const remote = this.#addresses.find(buf, destination, addressLength);
     if (local === undefined || remote === undefined) return false;
-    const tcb = this.#find(remote, local, u16(buf, quoted), u16(buf, quoted + 2));
+    const tcb = this.#table.find(remote, local, u16(buf, quoted), u16(buf, quoted + 2));
     if (tcb === undefined || tcb.state === State.TIME_WAIT) return false;
     if (seqLt(seq, tcb.sndUna) || !seqLt(seq, tcb.sndNxt)) return false;
     const ctx = this.#ctx;
@@ -551,9 +492,4 @@ export class TcpLayer implements TcpOwner {
     if (tcb.rexmitKind === Rexmit.NONE) tcb.rexmitAt = this.#ctx.now;
     this.touch(tcb);
   }
-}
-
-/** Exact in a double: address identifiers stay below 2^21. */
-function connectionKey(remote: AddressEntry, localPort: number, remotePort: number): number {
-  return remote.id * 0x100000000 + localPort * 0x10000 + remotePort;
 }

@@ -3,56 +3,13 @@
 //
 // Every segment is in one of three conditions: in flight (in the time list), SACKED, or LOST and waiting for its
 // retransmission, which puts it in flight again.
+import { EMPTY_ARRAYS, type SentArrays, type SentPool } from './sentpool.ts';
 import { seqAdd, seqDiff, seqLe, seqLt } from './seq.ts';
 
 export const SentFlag = { SACKED: 1, LOST: 2, RETRANSMITTED: 4, FIN: 8, PROBE: 16 } as const;
 
 const NONE = -1;
 const FIRST_SIZE = 16;
-
-/** The arrays of one ring. */
-class SentArrays {
-  readonly size: number;
-  readonly seq: Uint32Array;
-  readonly length: Uint32Array;
-  readonly flags: Uint8Array;
-  readonly sentAt: Float64Array;
-  readonly next: Int32Array;
-  readonly previous: Int32Array;
-
-  constructor(size: number) {
-    this.size = size;
-    this.seq = new Uint32Array(size);
-    this.length = new Uint32Array(size);
-    this.flags = new Uint8Array(size);
-    this.sentAt = new Float64Array(size);
-    this.next = new Int32Array(size);
-    this.previous = new Int32Array(size);
-  }
-}
-
-const EMPTY = new SentArrays(0);
-/** Unused rings kept per size. */
-const POOL_DEPTH = 16;
-
-/** Rings of connections that have nothing in flight, for those that have. */
-export class SentPool {
-  readonly #free = new Map<number, SentArrays[]>();
-
-  take(size: number): SentArrays {
-    return this.#free.get(size)?.pop() ?? new SentArrays(size);
-  }
-
-  give(arrays: SentArrays): void {
-    if (arrays.size === 0) return;
-    let free = this.#free.get(arrays.size);
-    if (free === undefined) {
-      free = [];
-      this.#free.set(arrays.size, free);
-    }
-    if (free.length < POOL_DEPTH) free.push(arrays);
-  }
-}
 
 /** What one acknowledgement did; reused, reset by `SentSegments.beginAck`. */
 export interface AckEffect {
@@ -81,13 +38,13 @@ export class SentSegments {
   #fackValid = false;
   #head = 0;
   #mask = -1;
-  #arrays = EMPTY;
-  #seq = EMPTY.seq;
-  #length = EMPTY.length;
-  #flags = EMPTY.flags;
-  #sentAt = EMPTY.sentAt;
-  #next = EMPTY.next;
-  #previous = EMPTY.previous;
+  #arrays: SentArrays = EMPTY_ARRAYS;
+  #seq = EMPTY_ARRAYS.seq;
+  #length = EMPTY_ARRAYS.length;
+  #flags = EMPTY_ARRAYS.flags;
+  #sentAt = EMPTY_ARRAYS.sentAt;
+  #next = EMPTY_ARRAYS.next;
+  #previous = EMPTY_ARRAYS.previous;
   readonly #pool: SentPool;
   #oldest = NONE;
   #newest = NONE;
@@ -342,7 +299,7 @@ export class SentSegments {
     this.#newest = NONE;
     this.#fackValid = false;
     this.#pool.give(this.#arrays);
-    this.#use(EMPTY);
+    this.#use(EMPTY_ARRAYS);
   }
 
   #use(arrays: SentArrays): void {

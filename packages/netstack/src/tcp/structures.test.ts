@@ -10,7 +10,8 @@ import { BufferPool } from './bufferpool.ts';
 import { OutOfOrderBuffer, ReceiveQueue } from './receivebuffer.ts';
 import { RingBuffer } from './ringbuffer.ts';
 import { RttEstimator } from './rto.ts';
-import { SentFlag, SentPool, SentSegments } from './sent.ts';
+import { SentFlag, SentSegments } from './sent.ts';
+import { SentPool } from './sentpool.ts';
 import { seqAdd, seqDiff, seqLe, seqLt, seqMax } from './seq.ts';
 
 const u32 = fc.oneof(

@@ -9,7 +9,8 @@ import type { ListenerState } from './listener.ts';
 import { type OutOfOrderBuffer, ReceiveQueue } from './receivebuffer.ts';
 import { RingBuffer } from './ringbuffer.ts';
 import type { RttEstimator } from './rto.ts';
-import { type SentPool, SentSegments } from './sent.ts';
+import { SentSegments } from './sent.ts';
+import type { SentPool } from './sentpool.ts';
 import { seqDiff } from './seq.ts';
 
 export const State = {

@@ -67,7 +67,6 @@ function handshakeTimeout(ctx: TcpContext, tcb: Tcb): void {
   tcb.rtt.backOff();
   if (tcb.synTransmissions === PATH_SUSPECT_AFTER) ctx.owner.pathSuspect(tcb);
   sendSyn(ctx, tcb);
-  tcb.rexmitAt = Math.min(tcb.rexmitAt, tcb.synSentAt + limit);
 }
 
 function retransmissionTimeout(ctx: TcpContext, tcb: Tcb): void {

@@ -63,7 +63,7 @@ export function sendSyn(ctx: TcpContext, tcb: Tcb): void {
   tcb.synTransmissions++;
   emitSyn(ctx, tcb);
   tcb.rexmitKind = Rexmit.TIMEOUT;
-  tcb.rexmitAt = ctx.now + tcb.rtt.timeout;
+  tcb.rexmitAt = Math.min(ctx.now + tcb.rtt.timeout, tcb.synSentAt + tcb.connectTimeout);
   ctx.owner.reschedule(tcb);
 }
 

@@ -1,0 +1,42 @@
+// A SYN that waits for its verdict: the connection is in SYN-RECEIVED, but its SYN-ACK is held back.
+import type { TcpRequest } from '../api.ts';
+import type { TcpContext } from './context.ts';
+import { Socket } from './socket.ts';
+import { Event, State, type Tcb } from './tcb.ts';
+
+/** `decided` is called once, with the first verdict. */
+export function tcpRequest(ctx: TcpContext, tcb: Tcb, decided: () => void): TcpRequest {
+  /** The peer may have given up, or the wait may have taken too long. */
+  const decide = (): boolean => {
+    if (!tcb.held || tcb.state !== State.SYN_RECEIVED) return false;
+    tcb.held = false;
+    tcb.lingerAt = Number.POSITIVE_INFINITY;
+    decided();
+    return true;
+  };
+  return {
+    localAddress: tcb.local.text,
+    localPort: tcb.localPort,
+    remoteAddress: tcb.remote.text,
+    remotePort: tcb.remotePort,
+    accept(handler) {
+      const socket = tcb.socket ?? new Socket(ctx, tcb);
+      tcb.handler = handler;
+      if (!decide() && (tcb.events & Event.CLOSED) === 0) {
+        tcb.error = 'ECONNABORTED';
+        tcb.events |= Event.CLOSED;
+      }
+      ctx.owner.touch(tcb);
+      return socket;
+    },
+    refuse() {
+      if (!decide()) return;
+      tcb.aborting = true;
+      ctx.owner.touch(tcb);
+    },
+    ignore() {
+      if (!decide()) return;
+      ctx.owner.release(tcb);
+    },
+  };
+}
