@@ -290,6 +290,21 @@ describe('a tailnet in one process', () => {
     assert.equal(node.status().self?.user, 'carol@test.internal');
   });
 
+  test('requests made before the node is up start it and wait for it, however many', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => {
+      warnings.push(warning);
+    };
+    process.on('warning', onWarning);
+    const node = await tailnet.newNode('eager', { key: { user: 'eve@test.internal' } });
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, async () => (await node.fetch('http://web/', limit())).text()),
+    );
+    process.off('warning', onWarning);
+    assert.deepEqual(new Set(answers), new Set(['eve@test.internal on eager']));
+    assert.deepEqual(warnings, []);
+  });
+
   test('nobody logs the node in: the timeout says where', async () => {
     const node = await tailnet.newNode('lonely', { key: false });
     const error = await failure(node.up(limit(1_000)));

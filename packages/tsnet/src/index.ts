@@ -5,15 +5,9 @@ export { Conn, type ConnAddress } from './conn.ts';
 export { TsnetError, type TsnetErrorCode } from './errors.ts';
 export { Listener } from './listener.ts';
 export { LOG_CHANNEL, type Log, type LogFields, type LogLevel } from './log.ts';
+export type { DialOptions, ListenOptions, ServerOptions, UpResult } from './options.ts';
 export { PacketConn, type PacketInfo } from './packetconn.ts';
-export {
-  type DialOptions,
-  type ListenOptions,
-  type RemoteEnd,
-  Server,
-  type ServerEvents,
-  type ServerOptions,
-  type UpResult,
-} from './server.ts';
+export type { RemoteEnd } from './remoteend.ts';
+export { Server, type ServerEvents } from './server.ts';
 export type { NodeState, NodeStatus, Status } from './status.ts';
 export type { WhoIs } from './whois.ts';

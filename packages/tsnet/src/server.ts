@@ -2,9 +2,8 @@
 import { EventEmitter } from 'node:events';
 import type { Agent as HttpAgent, AgentOptions as HttpAgentOptions } from 'node:http';
 import type { Agent as HttpsAgent, AgentOptions as HttpsAgentOptions } from 'node:https';
-import { isIP, Socket } from 'node:net';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
-import { TLSSocket } from 'node:tls';
 import { nodeCrypto } from '@cove/crypto';
 import type { Crypto } from '@cove/protocol/crypto';
 import { discoPublic, PrivateKey } from '@cove/protocol/keys';
@@ -43,71 +42,13 @@ import {
   nodeAddresses,
   nodeName,
 } from './netmap.ts';
+import type { DialOptions, ListenOptions, ServerOptions, UpResult } from './options.ts';
 import type { PacketConn } from './packetconn.ts';
 import { Identity, type Login } from './profile.ts';
+import { type RemoteEnd, tunnelAddress } from './remoteend.ts';
 import { describeMap, type NodeState, type Status } from './status.ts';
 import { FileStore, MemoryStore, STATE_FILE, type StateStore } from './store.ts';
 import { addressPart, type WhoIs } from './whois.ts';
-
-export interface ServerOptions {
-  /** The name asked for; the tailnet may append a number. Default: the program's name. */
-  readonly hostname?: string;
-  /** Where keys are kept, one directory per node. Default: `tsnet-<program>` in the user's configuration folder. */
-  readonly dir?: string;
-  /**
-   * Lets the node in without a person: a key, `file:/path` of one, or a function called when one is needed.
-   * Default: TS_AUTHKEY, TS_AUTH_KEY.
-   */
-  readonly authKey?: string | (() => string | Promise<string>);
-  /** Default: TS_CONTROL_URL, then the Tailscale service. */
-  readonly controlUrl?: string;
-  /** PEM certificates of authorities to trust for the control server and its relays, besides the system's. */
-  readonly ca?: string | readonly string[];
-  /** The node leaves the tailnet when it closes. Without `dir` nothing is written to disk. */
-  readonly ephemeral?: boolean;
-  /** Tags to ask for, as `tag:web`. */
-  readonly tags?: readonly string[];
-  /** What the node has to say; nothing by default. */
-  readonly log?: Log;
-  /** UDP port for direct paths to peers; 0 or absent: any. */
-  readonly port?: number;
-  /** Variables in place of process.env. */
-  readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Time, for tests. */
-  readonly clock?: Clock;
-  /** Primitives, for environments without node:crypto. */
-  readonly crypto?: Crypto;
-}
-
-export interface UpResult {
-  /** The node's addresses, IPv4 first. */
-  readonly ips: readonly string[];
-  /** Fully qualified name without the trailing dot; '' in a tailnet without names. */
-  readonly dnsName: string;
-  /** The name without the tailnet's suffix. */
-  readonly name: string;
-  /** Suffix of all names of this tailnet. */
-  readonly magicDnsSuffix: string;
-  readonly tailnet: string;
-}
-
-export interface ListenOptions {
-  /** Host order; 0 takes a free one. */
-  readonly port: number;
-  /** One of the node's own addresses; absent, `0.0.0.0` or `::`: all of them. */
-  readonly host?: string;
-  /** Connections that may wait to be taken; default 511. */
-  readonly backlog?: number;
-}
-
-export interface DialOptions {
-  /** A node's name, short or full, or an address of the tailnet. */
-  readonly host: string;
-  readonly port: number;
-  readonly signal?: AbortSignal;
-  /** Keep the writing side open when the peer ends its own. Default false. */
-  readonly allowHalfOpen?: boolean;
-}
 
 export interface ServerEvents {
   /** A person has to open this URL to let the node in. */
@@ -115,12 +56,6 @@ export interface ServerEvents {
   state: [state: NodeState];
   /** Something that status() shows has changed. */
   change: [];
-}
-
-/** What whoIs takes for a connection: a Conn, a TLS socket around one, `req.socket`. */
-export interface RemoteEnd {
-  readonly remoteAddress?: string | undefined;
-  readonly localAddress?: string | undefined;
 }
 
 const TAG = /^tag:[A-Za-z][A-Za-z0-9-]*$/;
@@ -154,6 +89,8 @@ export class Server extends EventEmitter<ServerEvents> {
   #netInfo: NetInfo | undefined;
   #lastHostinfo = '';
   #fetchAgents: FetchAgents | undefined;
+  /** Told of every change; a set, because any number may wait. */
+  readonly #waiting: Set<() => void> = new Set();
 
   /**
    * Touches neither disk nor network. Throws TypeError or RangeError for an option that can never work, and
@@ -294,7 +231,7 @@ export class Server extends EventEmitter<ServerEvents> {
   #untilRunning(signal: AbortSignal | undefined, purpose: 'up' | 'dial'): Promise<void> {
     return new Promise((resolve, reject) => {
       const settle = (act: () => void): void => {
-        this.off('change', look);
+        this.#waiting.delete(look);
         signal?.removeEventListener('abort', onAbort);
         act();
       };
@@ -318,7 +255,7 @@ export class Server extends EventEmitter<ServerEvents> {
       };
       signal?.addEventListener('abort', onAbort, { once: true });
       if (signal?.aborted) onAbort();
-      this.on('change', look);
+      this.#waiting.add(look);
       look();
     });
   }
@@ -441,14 +378,8 @@ export class Server extends EventEmitter<ServerEvents> {
     throw new TsnetError('ERR_NO_SUCH_PEER', `${what} is not a node of this tailnet`);
   }
 
-  /** A connection speaks for its peer only if it ends at one of this node's own tailnet addresses. */
   #tunnelAddress(remote: RemoteEnd): string | undefined {
-    const end = innermost(remote);
-    // A kernel socket can have any address, a tailnet one included.
-    if (end instanceof Socket || this.#map === undefined || end.localAddress === undefined) {
-      return undefined;
-    }
-    return nodeAddresses(this.#map.self).includes(end.localAddress) ? end.remoteAddress : undefined;
+    return this.#map && tunnelAddress(remote, nodeAddresses(this.#map.self));
   }
 
   /** The node and its peers as of now, ready for JSON. */
@@ -616,6 +547,7 @@ export class Server extends EventEmitter<ServerEvents> {
       this.#log('info', `state: ${state}`);
       this.emit('state', state);
     }
+    for (const look of [...this.#waiting]) look();
     this.emit('change');
   }
 
@@ -638,17 +570,6 @@ export class Server extends EventEmitter<ServerEvents> {
 function fingerprint(hostinfo: Hostinfo): string {
   const { NetInfo: netInfo, ...rest } = hostinfo;
   return JSON.stringify([rest, netInfo?.PreferredDERP]);
-}
-
-/** A TLS socket over a stream that is no net.Socket names that stream only inside its handle. */
-interface TlsOverStream {
-  readonly _handle?: { readonly _parentWrap?: { readonly stream?: RemoteEnd } } | null;
-}
-
-/** The connection inside TLS, where there is TLS. */
-function innermost(remote: RemoteEnd): RemoteEnd {
-  if (!(remote instanceof TLSSocket)) return remote;
-  return (remote as TlsOverStream)._handle?._parentWrap?.stream ?? remote;
 }
 
 function checkPort(port: number): void {

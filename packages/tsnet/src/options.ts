@@ -1,0 +1,65 @@
+// What the callers of a node hand in and get back.
+
+import type { Crypto } from '@cove/protocol/crypto';
+import type { Clock } from './clock.ts';
+import type { Log } from './log.ts';
+
+export interface ServerOptions {
+  /** The name asked for; the tailnet may append a number. Default: the program's name. */
+  readonly hostname?: string;
+  /** Where keys are kept, one directory per node. Default: `tsnet-<program>` in the user's configuration folder. */
+  readonly dir?: string;
+  /**
+   * Lets the node in without a person: a key, `file:/path` of one, or a function called when one is needed.
+   * Default: TS_AUTHKEY, TS_AUTH_KEY.
+   */
+  readonly authKey?: string | (() => string | Promise<string>);
+  /** Default: TS_CONTROL_URL, then the Tailscale service. */
+  readonly controlUrl?: string;
+  /** PEM certificates of authorities to trust for the control server and its relays, besides the system's. */
+  readonly ca?: string | readonly string[];
+  /** The node leaves the tailnet when it closes. Without `dir` nothing is written to disk. */
+  readonly ephemeral?: boolean;
+  /** Tags to ask for, as `tag:web`. */
+  readonly tags?: readonly string[];
+  /** What the node has to say; nothing by default. */
+  readonly log?: Log;
+  /** UDP port for direct paths to peers; 0 or absent: any. */
+  readonly port?: number;
+  /** Variables in place of process.env. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Time, for tests. */
+  readonly clock?: Clock;
+  /** Primitives, for environments without node:crypto. */
+  readonly crypto?: Crypto;
+}
+
+export interface UpResult {
+  /** The node's addresses, IPv4 first. */
+  readonly ips: readonly string[];
+  /** Fully qualified name without the trailing dot; '' in a tailnet without names. */
+  readonly dnsName: string;
+  /** The name without the tailnet's suffix. */
+  readonly name: string;
+  /** Suffix of all names of this tailnet. */
+  readonly magicDnsSuffix: string;
+  readonly tailnet: string;
+}
+
+export interface ListenOptions {
+  /** Host order; 0 takes a free one. */
+  readonly port: number;
+  /** One of the node's own addresses; absent, `0.0.0.0` or `::`: all of them. */
+  readonly host?: string;
+  /** Connections that may wait to be taken; default 511. */
+  readonly backlog?: number;
+}
+
+export interface DialOptions {
+  /** A node's name, short or full, or an address of the tailnet. */
+  readonly host: string;
+  readonly port: number;
+  readonly signal?: AbortSignal;
+  /** Keep the writing side open when the peer ends its own. Default false. */
+  readonly allowHalfOpen?: boolean;
+}
