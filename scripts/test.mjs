@@ -1,6 +1,6 @@
 // Runs one layer of the tests on tsc's output: `node scripts/test.mjs unit [name filter]`.
 // unit: everything beside the code, test/rules, test/sim and test/e2e. interop: test/interop (needs real peers).
-// load: test/load (many nodes at once).
+// load: test/load (many nodes at once). netlab: test/netlab (needs root and real peers; `--full` is longer and writes docs/nat.md).
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const layers = {
   unit: ['packages', 'apps', 'test/dist/rules', 'test/dist/sim', 'test/dist/e2e'],
   interop: ['test/dist/interop'],
+  netlab: ['test/dist/netlab'],
   load: ['test/dist/load'],
 };
 
@@ -29,7 +30,9 @@ function testFiles(dir) {
   });
 }
 
-const [layer = 'unit', filter = ''] = process.argv.slice(2);
+const [layer = 'unit', ...rest] = process.argv.slice(2);
+const full = rest.includes('--full');
+const filter = rest.find((word) => word !== '--full') ?? '';
 if (!(layer in layers)) {
   console.error(`unknown layer ${layer}: choose one of ${Object.keys(layers).join(', ')}`);
   process.exit(2);
@@ -44,5 +47,6 @@ const reporter = process.env.CI ? ['--test-reporter=spec'] : [];
 const run = spawnSync(process.execPath, ['--expose-gc', '--test', ...concurrency, ...reporter, ...files], {
   cwd: root,
   stdio: 'inherit',
+  env: { ...process.env, ...(full && { COVE_NETLAB: 'full' }) },
 });
 process.exit(run.status ?? 1);

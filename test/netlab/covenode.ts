@@ -94,9 +94,11 @@ class Contact {
   }
 
   report(): EchoReport {
+    const current = performance.now() - this.#lastEcho;
     return {
       echoes: this.#echoes,
-      longestGap: Math.max(this.#longestGap, performance.now() - this.#lastEcho),
+      longestGap: Math.max(this.#longestGap, current),
+      current,
       ...(this.#closed !== undefined && { closed: this.#closed }),
     };
   }
@@ -149,12 +151,14 @@ async function contact(request: ContactRequest): Promise<ContactAnswer> {
   const made = new Contact(through, address);
   const number = nextContact++;
   contacts.set(number, made);
-  // Both at once: a path may be direct before the first byte of the application comes back.
-  const direct = awaitPath(through, address, 'direct', { from: made.startedAt, window, poll });
   try {
-    const firstByte = await made.open(window);
-    if (request.return === 'first byte') return { contact: number, firstByte };
-    const { after, path } = await direct;
+    if (request.return === 'first byte')
+      return { contact: number, firstByte: await made.open(window) };
+    // Both at once: a path may be direct before the first byte of the application comes back.
+    const [firstByte, { after, path }] = await Promise.all([
+      made.open(window),
+      awaitPath(through, address, 'direct', { from: made.startedAt, window, poll }),
+    ]);
     return { contact: number, firstByte, path, ...(after !== undefined && { direct: after }) };
   } catch (error) {
     made.close();

@@ -3,20 +3,35 @@
 // To narrow it down while one works on something: COVE_NETLAB_KINDS=easy,hard COVE_NETLAB_FLAVOURS=cove–cove
 // COVE_NETLAB_ROUNDS=1.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { CURRENT_RELEASE, missing } from '../harness/peers.ts';
 import { Backbone } from './backbone.ts';
+import { type CutResult, cutAndRestore } from './cut.ts';
 import { FLAVOURS, type Flavours, type Result } from './measure.ts';
-import { KINDS, type Kind, Network } from './network.ts';
-import { kindPairs, ROUNDS, run, Stations } from './plan.ts';
+import { KINDS, Network } from './network.ts';
+import { kindPairs, likelyRelayed, MEDIAN_KINDS, ROUNDS, run, Stations } from './plan.ts';
+import { makeReport, type Summary, summarise, toMarkdown } from './report.ts';
 
 const FULL = process.env['COVE_NETLAB'] === 'full';
-const CHOSEN = process.env['COVE_NETLAB_KINDS']?.split(',') as Kind[] | undefined;
-const SELECTED = KINDS.filter((kind) => CHOSEN?.includes(kind) ?? true);
-const FLAVOURS_WANTED =
-  (process.env['COVE_NETLAB_FLAVOURS']?.split(',') as Flavours[] | undefined) ??
-  (FULL ? FLAVOURS : FLAVOURS.slice(0, 3));
+const list = (name: string): readonly string[] | undefined => process.env[name]?.split(',');
+const SELECTED = KINDS.filter((kind) => list('COVE_NETLAB_KINDS')?.includes(kind) ?? true);
+const CHOSEN_FLAVOURS = FLAVOURS.filter(
+  (one, i) => list('COVE_NETLAB_FLAVOURS')?.includes(one) ?? (FULL || i < 3),
+);
 const ROUNDS_WANTED = Number(process.env['COVE_NETLAB_ROUNDS'] ?? ROUNDS);
+const NARROWED = SELECTED.length < KINDS.length || ROUNDS_WANTED < ROUNDS;
+
+/** How much slower than stock Cove may find a direct path. */
+const MAX_RATIO = 1.5;
+/** Differences below this are the scheduler's: both ends, the lab and the server share the machine's cores. */
+const NOISE = 25;
+/** Longer would mean that somebody waits for a path. */
+const MAX_FIRST_BYTE = 1_000;
+const MAX_MOVE = 7_000;
+
+const REFERENCE: Flavours = 'stock–stock';
 
 const skip = missing({
   root: true,
@@ -26,36 +41,79 @@ const skip = missing({
   ],
 });
 
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+
 describe('network lab', { skip, timeout: 3_600_000 }, () => {
   let network: Network;
   let results: Result[] = [];
+  const cuts: CutResult[] = [];
 
   before(async () => {
     network = new Network();
     const backbone = await Backbone.start(network.server);
     const stations = new Stations(network, SELECTED);
+    const authKey = await backbone.authKey();
     results = await run(stations, network.server, {
       kinds: SELECTED,
-      flavours: FLAVOURS_WANTED,
+      flavours: CHOSEN_FLAVOURS,
       full: FULL,
       rounds: ROUNDS_WANTED,
-      authKey: await backbone.authKey(),
-      log: (line) => process.stderr.write(`${line}\n`),
+      authKey,
+      log: say,
     });
+    if (SELECTED.includes('easy')) {
+      for (const one of CHOSEN_FLAVOURS) {
+        const cut = await cutAndRestore(stations.a('easy'), stations.b('easy'), one);
+        say(`cut ${JSON.stringify(cut)}`);
+        cuts.push(cut);
+      }
+    }
+    const report = makeReport(FULL, results, cuts);
+    const whole = FULL && !NARROWED;
+    writeFileSync(
+      `${root}${whole ? 'docs' : 'test/dist/netlab'}/nat.json`,
+      `${JSON.stringify(report, undefined, 1)}\n`,
+    );
+    writeFileSync(`${root}${whole ? 'docs' : 'test/dist/netlab'}/nat.md`, toMarkdown(report));
   });
   after(() => network?.[Symbol.dispose]());
 
-  const of = (a: Kind, b: Kind, flavours?: Flavours): Result[] =>
-    results.filter(
-      (result) =>
-        result.from === a &&
-        result.to === b &&
-        (flavours === undefined || result.flavours === flavours),
-    );
+  for (const pair of kindPairs(SELECTED)) {
+    const name = pair.join('–');
+    const hasMedian =
+      ROUNDS_WANTED >= ROUNDS && (FULL || pair.every((kind) => MEDIAN_KINDS.includes(kind)));
+    for (const one of CHOSEN_FLAVOURS) {
+      const summary = (of: Flavours = one): Summary => summarise(results, pair, of)!;
+      test(`${name}, ${one}: every contact connects, and its first byte waits for no path`, () => {
+        const { connected, rounds, firstByte, errors } = summary();
+        assert.equal(connected, rounds, errors.join('\n'));
+        assert.ok(firstByte! <= MAX_FIRST_BYTE, `median first byte after ${firstByte} ms`);
+      });
+      if (one === REFERENCE || !CHOSEN_FLAVOURS.includes(REFERENCE)) continue;
+      test(`${name}, ${one}: direct where stock–stock is`, () => {
+        if (summary(REFERENCE).directRounds === 0) return;
+        const { directRounds, rounds, unconfirmed, path } = summary();
+        assert.equal(directRounds, rounds, `${path} at the end`);
+        assert.equal(unconfirmed, 0, 'bytes crossed the relay while the path was called direct');
+      });
+      if (!hasMedian || likelyRelayed(pair)) continue;
+      test(`${name}, ${one}: direct as soon as stock–stock, or half as long again`, () => {
+        const stock = summary(REFERENCE).direct;
+        assert.ok(stock !== undefined, 'stock–stock stayed on the relay');
+        const limit = Math.max(stock * MAX_RATIO, stock + NOISE);
+        const { direct = Number.POSITIVE_INFINITY } = summary();
+        assert.ok(direct <= limit, `${direct} ms, stock–stock ${stock} ms`);
+      });
+    }
+  }
 
-  for (const [a, b] of kindPairs(SELECTED)) {
-    test(`${a}–${b} connects`, () => {
-      for (const result of of(a, b)) assert.ok(result.firstByte, JSON.stringify(result));
+  for (const one of SELECTED.includes('easy') ? CHOSEN_FLAVOURS : []) {
+    test(`easy–easy, ${one}: a cut moves traffic to the relay within 7 s, an open connection lives, and the path comes back`, () => {
+      const cut = cuts.find(({ flavours }) => flavours === one)!;
+      assert.equal(cut.error ?? cut.closed, undefined);
+      assert.ok(cut.moved !== undefined && cut.moved <= MAX_MOVE, `moved after ${cut.moved} ms`);
+      assert.ok(cut.restored !== undefined, 'not direct again');
     });
   }
 });

@@ -244,7 +244,6 @@ function startPortMapper(router: Host, outside: string, inside: string): void {
 ext_ip=${outside}
 listening_ip=lan
 enable_natpmp=yes
-enable_pcp_pmp=yes
 enable_upnp=yes
 secure_mode=yes
 system_uptime=yes
@@ -253,7 +252,11 @@ allow 1024-65535 ${inside}/24 1024-65535
 deny 0-65535 0.0.0.0/0 0-65535
 `,
   );
-  router.start('miniupnpd', ['-d', '-f', config, '-P', join(router.dir, 'miniupnpd.pid')]);
+  const pidFile = join(router.dir, 'miniupnpd.pid');
+  const mapper = router.start('miniupnpd', ['-d', '-f', config, '-P', pidFile]);
+  mapper.child.once('close', (code) => {
+    if (code !== null) process.stderr.write(`miniupnpd ended with ${code}: ${mapper.stderr}\n`);
+  });
 }
 
 /** Runs iptables in the host's namespace, of the backend its rules were made with. */

@@ -46,8 +46,9 @@ export interface PathAnswer {
 
 export interface EchoReport {
   readonly echoes: number;
-  /** Milliseconds. */
+  /** Milliseconds without an echo, at most and since the last one. */
   readonly longestGap: number;
+  readonly current: number;
   /** Why the connection ended, if it did. */
   readonly closed?: string;
 }
