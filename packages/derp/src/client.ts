@@ -52,6 +52,8 @@ export interface DerpHandler {
   health?(problem: string): void;
   /** The relay restarts: come back after, and keep trying for, so many milliseconds. */
   restarting?(reconnectInMs: number, tryForMs: number): void;
+  /** The system has taken everything again after the connection was blocked: bufferedBytes is 0. */
+  drained?(): void;
   /** Once, and the last call: without error when close() was called here. */
   closed?(error: DerpError | undefined): void;
 }
@@ -208,7 +210,13 @@ export class DerpClient implements AsyncDisposable {
     this.#reader = new FrameReader(CLIENT_FRAME_LIMITS, (type, payload) =>
       this.#frame(type, payload),
     );
-    this.#sender = new FrameSender(stream, FrameType.sendPacket, this.#counters, this.#clock.now);
+    this.#sender = new FrameSender(
+      stream,
+      FrameType.sendPacket,
+      this.#counters,
+      this.#clock.now,
+      () => this.#handler.drained?.(),
+    );
     stream.on('data', (chunk: Uint8Array) => this.#receive(chunk));
     stream.on('end', () => this.#finish(closedByRelay()));
     stream.on('error', (cause) =>
@@ -217,6 +225,11 @@ export class DerpClient implements AsyncDisposable {
       ),
     );
     stream.on('close', () => this.#finish(closedByRelay()));
+  }
+
+  /** Bytes sent and not yet taken by the system; beyond 128 KiB packets wait, and then the oldest are dropped. */
+  get bufferedBytes(): number {
+    return this.#sender.bufferedBytes;
   }
 
   /** The relay's key. */

@@ -40,12 +40,17 @@ function setup(): {
   sender: FrameSender;
   counters: { droppedQueueHead: number; droppedControl: number };
   clock: { now: number };
+  drained: () => number;
 } {
   const sink = new Sink();
   const counters = { droppedQueueHead: 0, droppedControl: 0 };
   const clock = { now: 0 };
-  const sender = new FrameSender(sink, FrameType.recvPacket, counters, () => clock.now);
-  return { sink, sender, counters, clock };
+  let drains = 0;
+  const drained = (): void => {
+    drains++;
+  };
+  const sender = new FrameSender(sink, FrameType.recvPacket, counters, () => clock.now, drained);
+  return { sink, sender, counters, clock, drained: () => drains };
 }
 
 /** Fills what the stream is given at once, so that what follows waits. */
@@ -166,4 +171,19 @@ test('nothing is written to a destroyed stream', () => {
   sender.sendPacket(KEY, KEY);
   sender.flush();
   assert.equal(sink.writes.length, 0);
+});
+
+test('bufferedBytes counts what waits anywhere, dropped frames not, and drained tells when it is gone', async () => {
+  const { sink, sender, drained } = setup();
+  assert.equal(sender.bufferedBytes, 0);
+  const frame = 5 + 32 + 1000;
+  const sent = block(sink, sender);
+  assert.equal(sender.bufferedBytes, sent * frame);
+  for (let i = 0; i < 2 * QUEUE_LENGTH; i++) sender.sendPacket(KEY, new Uint8Array(1000));
+  assert.equal(sender.bufferedBytes, (sent - 1 + QUEUE_LENGTH) * frame);
+  assert.equal(drained(), 0);
+  sink.open();
+  await settle();
+  assert.equal(sender.bufferedBytes, 0);
+  assert.equal(drained(), 1);
 });

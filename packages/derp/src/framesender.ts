@@ -34,22 +34,40 @@ export class FrameSender {
   #batchLength = 0;
   /** A little more than the last batch took, so that the next seldom grows. */
   #batchHint = FIRST_BATCH;
+  #queuedBytes = 0;
   #writing = 0;
   #lastProgress = 0;
   #discoTurn = true;
 
-  /** packetType is SendPacket or RecvPacket; now is monotonic milliseconds. */
-  constructor(stream: Writable, packetType: number, counters: SenderCounters, now: () => number) {
+  /**
+   * packetType is SendPacket or RecvPacket; now is monotonic milliseconds. drained is called when the system has taken
+   * everything that a blocked stream held back.
+   */
+  constructor(
+    stream: Writable,
+    packetType: number,
+    counters: SenderCounters,
+    now: () => number,
+    drained?: () => void,
+  ) {
     this.#stream = stream;
     this.#packetType = packetType;
     this.#counters = counters;
     this.#now = now;
-    stream.on('drain', () => this.flush());
+    stream.on('drain', () => {
+      this.flush();
+      if (this.bufferedBytes === 0) drained?.();
+    });
   }
 
   /** Milliseconds for which a write has made no progress; 0 when none is under way. */
   stalledFor(now: number): number {
     return this.#writing === 0 ? 0 : now - this.#lastProgress;
+  }
+
+  /** Bytes of frames that the system has not taken yet. */
+  get bufferedBytes(): number {
+    return this.#stream.writableLength + this.#batchLength + this.#queuedBytes;
   }
 
   get queued(): number {
@@ -64,7 +82,7 @@ export class FrameSender {
     }
     const queue = isDisco(packet) ? this.#disco : this.#data;
     if (queue.length >= QUEUE_LENGTH) {
-      queue.shift();
+      this.#queuedBytes -= queue.shift()!.length;
       this.#counters.droppedQueueHead++;
     }
     const length = key.length + packet.length;
@@ -73,6 +91,7 @@ export class FrameSender {
     frame.set(key, FRAME_HEADER_LENGTH);
     frame.set(packet, FRAME_HEADER_LENGTH + key.length);
     queue.push(frame);
+    this.#queuedBytes += frame.length;
   }
 
   /** A whole small frame without a packet; it goes before waiting packets. */
@@ -103,7 +122,9 @@ export class FrameSender {
     if (control !== undefined) return control;
     this.#discoTurn = !this.#discoTurn;
     const [first, second] = this.#discoTurn ? [this.#disco, this.#data] : [this.#data, this.#disco];
-    return first.shift() ?? second.shift();
+    const frame = first.shift() ?? second.shift();
+    this.#queuedBytes -= frame?.length ?? 0;
+    return frame;
   }
 
   #hasRoom(): boolean {

@@ -15,11 +15,6 @@ export interface RelayDialOptions {
   readonly ca?: string | readonly string[] | undefined;
 }
 
-/** A client that tells how much it holds back, and when that is gone. */
-interface Buffering {
-  readonly bufferedBytes?: number;
-}
-
 export function relayDialer(options: RelayDialOptions): RelayDial {
   const { nodeKey, crypto, clock, ca } = options;
   return (region, events) => {
@@ -44,7 +39,7 @@ export function relayDialer(options: RelayDialOptions): RelayDial {
         health: (problem) => events.health(problem),
         closed,
         drained: () => events.drained(),
-      } as ConstructorOptions['handler'],
+      },
     }).then(
       (opened) => {
         if (isClosed) void opened.close();
@@ -60,7 +55,7 @@ export function relayDialer(options: RelayDialOptions): RelayDial {
         client?.send(key, buf.subarray(offset, offset + length));
       },
       get queuedBytes() {
-        return (client as Buffering | undefined)?.bufferedBytes ?? 0;
+        return client?.bufferedBytes ?? 0;
       },
       get lastReceivedAt() {
         return client?.lastReceivedAt ?? 0;
@@ -76,5 +71,3 @@ export function relayDialer(options: RelayDialOptions): RelayDial {
     return relay;
   };
 }
-
-type ConstructorOptions = Parameters<typeof DerpClient.connect>[0];
