@@ -319,7 +319,7 @@ export class Server extends EventEmitter<ServerEvents> {
     }
     await this.start();
     if (wildcard) return undefined;
-    await this.#untilRunning(this.#closing.signal, 'up');
+    await this.#untilRunning(undefined, 'up');
     return host;
   }
 
@@ -441,7 +441,7 @@ export class Server extends EventEmitter<ServerEvents> {
       reaches: (host) => this.#reaches(host),
       running: async () => {
         await this.start();
-        await this.#untilRunning(this.#closing.signal, 'dial');
+        await this.#untilRunning(undefined, 'dial');
       },
       connect: ({ host, port }) => {
         const conn = this.#engine!.newConn();
@@ -459,14 +459,17 @@ export class Server extends EventEmitter<ServerEvents> {
 
   /** Resets open connections and leaves; an ephemeral node is removed from its tailnet. Idempotent. */
   close(): Promise<void> {
-    this.#closed ??= this.#close();
+    if (this.#closed === undefined) {
+      this.#closed = this.#close();
+      this.#wakeWaiting();
+    }
     return this.#closed;
   }
 
   async #close(): Promise<void> {
+    this.#closing.abort(closedError('the node'));
     await this.#starting?.catch(() => {});
     const wasIn = this.#map !== undefined;
-    this.#closing.abort(closedError('the node'));
     this.#link?.stop();
     this.#fetchAgents?.http.destroy();
     this.#fetchAgents?.https.destroy();
@@ -547,8 +550,12 @@ export class Server extends EventEmitter<ServerEvents> {
       this.#log('info', `state: ${state}`);
       this.emit('state', state);
     }
-    for (const look of [...this.#waiting]) look();
+    this.#wakeWaiting();
     this.emit('change');
+  }
+
+  #wakeWaiting(): void {
+    for (const look of [...this.#waiting]) look();
   }
 
   #computeState(): NodeState {
