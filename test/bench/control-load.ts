@@ -1,6 +1,6 @@
 // Coordination server under load: N nodes join 8 at a time and hold their map streams, then disco keys change one by
-// one. The server runs in a process of its own, with its database on disk. Prints JSON; exits 1 when a target of
-// docs/performance.md is missed.
+// one. The server runs in a process of its own, with its database on disk. Prints JSON; exits 1 when a target
+// below is missed.
 //
 //   node test/dist/bench/control-load.js [nodes=500] [changes=40]
 import { fork } from 'node:child_process';

@@ -1,6 +1,6 @@
 // The server's end of one HTTP/2 connection (RFC 9113) with prior knowledge, over any ordered byte channel. It knows
 // what the coordination protocol needs and no more: whole request bodies in, one answer or a long stream out.
-// node:http2 does the same over a Duplex at twice the processor time per message; see docs/performance.md.
+// node:http2 does the same over a Duplex at twice the processor time per message (README.md).
 //
 // Departures: priorities are ignored, nothing is pushed, answers carry no headers beyond status, type and length.
 import { concat, equalBytes } from '@cove/protocol/bytes';

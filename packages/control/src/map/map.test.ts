@@ -105,6 +105,39 @@ test('a newcomer is told of once: with its user, when its stream opens, never ag
   assert.deepEqual(await quiet(stream), []);
 });
 
+test('a node that never opened a stream is not announced', async () => {
+  await using h = await Harness.start();
+  const a = await h.join('a');
+  const stream = await a.stream();
+  await next(stream);
+  const silent = await h.join('silent');
+  const c = await h.join('c');
+  assert.deepEqual(names((await next(await c.stream()))['Peers']), ['a.cove.test.']);
+  assert.deepEqual(names((await next(stream))['PeersChanged']), ['c.cove.test.']);
+  // Not even by a patch of what it reports.
+  await silent.update({ Endpoints: ['192.0.2.1:1'] });
+  await c.update({ Endpoints: ['192.0.2.2:2'] });
+  const delta = await next(stream);
+  assert.deepEqual(Object.keys(delta), ['PeersChangedPatch', 'ControlTime']);
+  assert.equal(delta['PeersChangedPatch'][0].NodeID, 3);
+  await silent.stream();
+  assert.deepEqual(names((await next(stream))['PeersChanged']), ['silent.cove.test.']);
+});
+
+test('changes that a first map already holds are not told again', async () => {
+  await using h = await Harness.start({ gatherWindow: 150 });
+  const a = await h.join('a');
+  const b = await h.join('b');
+  const early = await b.stream();
+  await next(early);
+  await quiet(early, 200);
+  await b.update({ Endpoints: ['192.0.2.1:1'] });
+  await b.update({ Endpoints: ['192.0.2.2:2'] });
+  const stream = await a.stream();
+  assert.deepEqual((await next(stream))['Peers'][0].Endpoints, ['192.0.2.2:2']);
+  assert.deepEqual(await quiet(stream, 250), []);
+});
+
 test('a second node of a known user brings no profile', async () => {
   await using h = await Harness.start();
   const a = await h.join('a');
