@@ -1,6 +1,7 @@
 // The main job, as a stranger runs it: one command, a page through the tunnel, links that survive.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -98,14 +99,16 @@ test('a second process on the same directory gets one sentence and changes nothi
   assert.equal((await running.ask('/')).status, 200);
 });
 
-test('random bytes at every TCP port crash nothing, and honest requests go on', async () => {
-  const status = JSON.parse((await cove(['status', '--dir', dir, '--json'])).stdout) as {
+test('random bytes at every port crash nothing, and honest requests go on', async () => {
+  const { stdout } = await cove(['status', '--dir', dir, '--json']);
+  const status = JSON.parse(stdout) as {
     control: { localUrl: string };
+    relay: { addresses: { port: number }[]; stunAddresses: { port: number }[] };
   };
-  const ports = [new URL(running.ready.doorway).port, new URL(status.control.localUrl).port].map(
-    Number,
+  const urls = [running.ready.doorway, status.control.localUrl].map((url) =>
+    Number(new URL(url).port),
   );
-  for (const port of ports) {
+  for (const port of [...urls, ...status.relay.addresses.map((address) => address.port)]) {
     for (let i = 0; i < 20; i++) {
       const socket = createConnection({ host: '127.0.0.1', port });
       socket.on('error', () => {});
@@ -114,7 +117,54 @@ test('random bytes at every TCP port crash nothing, and honest requests go on', 
       await new Promise((done) => socket.once('close', done));
     }
   }
+  const udp = createSocket('udp4');
+  for (const { port } of status.relay.stunAddresses) {
+    for (let i = 0; i < 200; i++) {
+      await new Promise((done) => udp.send(randomBytes(i * 7), port, '127.0.0.1', done));
+    }
+  }
+  udp.close();
   assert.equal((await running.ask('/')).status, 200);
+});
+
+test('a machine without a key waits at the doorway until the owner lets it in', {
+  timeout: 60_000,
+}, async () => {
+  const guest = mkdtempSync(join(tmpdir(), 'cove-guest-'));
+  const joining = RunningCove.start([
+    'golink',
+    '--dir',
+    guest,
+    '--hostname',
+    'guest',
+    '--control-url',
+    running.ready.control,
+  ]);
+  try {
+    let id: string | undefined;
+    while (id === undefined) {
+      const { body } = await running.ask('/', { host: 'localhost' });
+      id = /name="id" value="([^"]+)"/.exec(body)?.[1];
+      await new Promise((done) => setTimeout(done, 100));
+    }
+    const form = {
+      method: 'POST',
+      host: 'localhost',
+      body: new URLSearchParams({ id, user: 'guest@example.com' }).toString(),
+    };
+    const type = { 'content-type': 'application/x-www-form-urlencoded' };
+    const foreign = { ...type, origin: 'https://evil.example' };
+    assert.equal((await running.ask('/approve', { ...form, headers: foreign })).status, 403);
+    assert.equal((await running.ask('/approve', { ...form, headers: type })).status, 303);
+    const joined = await joining;
+    assert.match(joined.errors(), /To let this node in, open http/);
+    assert.equal(joined.ready.services[0]!.url, 'http://guest/');
+    assert.match((await running.ask('/', { host: 'localhost' })).body, /guest@example\.com/);
+    await joined.stop();
+  } finally {
+    await joining.then((joined) => joined.stop()).catch(() => undefined);
+    rmSync(guest, { recursive: true, force: true });
+  }
 });
 
 test('a key for others can be made, listed and made useless', async () => {

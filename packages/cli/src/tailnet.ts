@@ -36,7 +36,9 @@ export interface TailnetOptions {
   /** MagicDNS suffix; absent: as at the last start, at first `cove.internal`. */
   readonly domain?: string;
   readonly signal: AbortSignal;
-  /** One line of what is happening. */
+  /** What the person who started it should know. */
+  say(line: string): void;
+  /** Every step, for --verbose. */
   log?(line: string): void;
 }
 
@@ -115,7 +117,7 @@ async function open(options: TailnetOptions, opened: Disposal): Promise<Tailnet>
         (await control.createAuthKey({ tags: [SERVICE_TAG], description: 'service go' })).key,
     ),
     openApp: async (node) => {
-      links = await openGolink(dir, node);
+      links = await openGolink(dir, node, options.say);
       return links;
     },
   });

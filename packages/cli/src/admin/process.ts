@@ -1,4 +1,5 @@
 // What a running `cove` says of itself: `cove status`.
+import type { DerpListener } from '@cove/derp';
 import type { Server } from '@cove/tsnet';
 import type { AdminHandlers } from '../adminsocket.ts';
 import type { Coordinator } from '../coordinator.ts';
@@ -30,7 +31,7 @@ export function processHandlers(parts: ProcessParts): AdminHandlers {
           localUrl: parts.coordinator.localUrl,
           urls: parts.coordinator.urls,
         },
-        relay: parts.coordinator.relay?.derp.metrics(),
+        relay: describeRelay(parts.coordinator.relay),
       }),
       services: parts.services.map((service) => ({
         name: service.name,
@@ -42,5 +43,15 @@ export function processHandlers(parts: ProcessParts): AdminHandlers {
         doorway: { url: parts.doorway.url, node: parts.doorwayNode?.status() },
       }),
     }),
+  };
+}
+
+function describeRelay(relay: DerpListener | undefined): unknown {
+  if (relay === undefined) return undefined;
+  const { addresses, stunAddresses, derp } = relay;
+  return {
+    addresses: addresses.map(({ address, port }) => ({ address, port })),
+    stunAddresses: stunAddresses.map(({ address, port }) => ({ address, port })),
+    ...derp.metrics(),
   };
 }

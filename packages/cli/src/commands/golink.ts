@@ -90,7 +90,7 @@ async function serve(options: ServeOptions): Promise<void> {
         }),
       },
       openApp: async (node) => {
-        app = await openGolink(dir, node);
+        app = await openGolink(dir, node, (line) => output.line(line));
         return app;
       },
     }),

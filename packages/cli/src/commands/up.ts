@@ -54,6 +54,7 @@ async function up(options: UpOptions): Promise<void> {
       ...rest,
       listen: addresses,
       signal: interruption.signal,
+      say: (line) => output.line(line),
       ...(verbose && { log: (line) => output.line(line) }),
     }),
   );

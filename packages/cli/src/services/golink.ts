@@ -13,12 +13,17 @@ export interface GolinkApp extends App {
   readonly golink: Golink;
 }
 
-/** Opens the links of `dir` for callers that `node` identifies. */
-export async function openGolink(dir: DataDir, node: Server): Promise<GolinkApp> {
+/** Opens the links of `dir` for callers that `node` identifies. `say` gets what the person running it should know. */
+export async function openGolink(
+  dir: DataDir,
+  node: Server,
+  say: (line: string) => void,
+): Promise<GolinkApp> {
   const golink = await createGolink({
     database: dir.golinkDatabase,
     hostname: node.status().dnsName.split('.')[0] || 'go',
     hosts: () => ownNames(node),
+    log: (message) => say(`go: ${message}`),
     identify: (req) => identify(node, req),
     isKnownUser: (login) => knownUsers(node).has(login),
     isPeerName: (name) => node.status().peers.some((peer) => peer.computedName === name),
