@@ -1,6 +1,7 @@
 // Runs one layer of the tests on tsc's output: `node scripts/test.mjs unit [name filter]`.
 // unit: everything beside the code, test/rules, test/sim and test/e2e. interop: test/interop (needs real peers).
-// load: test/load (many nodes at once). netlab: test/netlab (needs root and real peers; `--full` is longer and writes docs/nat.md).
+// load: test/load (many nodes at once). netlab: test/netlab (needs root and real peers; with `--full` it takes longer
+// and writes docs/nat.md).
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';

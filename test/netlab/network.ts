@@ -44,6 +44,7 @@ export const SERVER_V4: readonly string[] = ['10.99.0.1', '10.99.0.2'];
 export const SERVER_V6 = 'fd99::1';
 
 const PREFIX = 'cvn';
+const ENDINGS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const NET = '44.128.0';
 
 export interface Site {
@@ -77,8 +78,7 @@ export class Network implements Disposable {
     removeLeftovers();
     this.#dir = mkdtempSync(join(tmpdir(), 'cove-netlab-'));
     process.once('exit', this.#onExit);
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-      process.once(signal, this.#onSignal);
+    for (const signal of ENDINGS) process.on(signal, this.#onSignal);
     this.#addNamespace('net');
     this.#shell('net', 'ip link add br0 type bridge\nip link set br0 up');
     this.server = this.#addHost('server', SERVER_V4[0]!);
@@ -142,11 +142,11 @@ export class Network implements Disposable {
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    process.off('exit', this.#onExit);
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-      process.off(signal, this.#onSignal);
     for (const namespace of this.#namespaces) removeNamespace(namespace);
     rmSync(this.#dir, { recursive: true, force: true });
+    process.off('exit', this.#onExit);
+    // Not before: a second signal, as `node --test` sends one, would end the process half way.
+    for (const signal of ENDINGS) process.off(signal, this.#onSignal);
   }
 
   /**
