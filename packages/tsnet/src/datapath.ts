@@ -10,7 +10,7 @@ import { Filter, VERDICT_NAMES, Verdict } from './filter/filter.ts';
 import { PacketHeader, TCP, TCP_SYN, TSMP } from './filter/header.ts';
 import type { IpSet } from './filter/ipset.ts';
 import { type CompiledRules, NO_RULES } from './filter/rules.ts';
-import type { Path } from './magicsock/endpoint.ts';
+import type { Path } from './magicsock/paths.ts';
 import type { NodeTable, Peer, PeerChanges } from './nodetable.ts';
 import * as tsmp from './tsmp.ts';
 
@@ -129,7 +129,7 @@ export class DataPath {
         peerForgotten: (peer) => {
           if (peer.context.wireguard === peer) peer.context.wireguard = undefined;
         },
-        sourceBytes: (from) => from.peer.keyBytes,
+        sourceBytes: (from) => (from.kind === 'relay' ? from.peer.keyBytes : from.bytes),
       },
     });
   }

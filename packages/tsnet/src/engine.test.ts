@@ -341,7 +341,7 @@ test('with several regions the home is measured, and chosen', async () => {
       callbacks: {
         homeDerp: (region) => homes.push(region),
         derpConnected: () => {},
-        derpLatency: (report) => latency.push(report),
+        netInfo: (info) => latency.push({ ...info.DERPLatency }),
       },
     },
   );

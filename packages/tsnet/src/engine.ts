@@ -8,6 +8,7 @@ import type { StackOptions } from '@cove/netstack';
 import type { Crypto } from '@cove/protocol/crypto';
 import { type NodePublic, nodePublic, type PrivateKey } from '@cove/protocol/keys';
 import { formatAddr, parseAddr, parsePrefix } from '@cove/protocol/netaddr';
+import type { NetInfo } from '@cove/protocol/tailcfg';
 import type { Clock, Timer } from './clock.ts';
 import { Conn, type ConnEnvironment } from './conn.ts';
 import { DataPath } from './datapath.ts';
@@ -21,9 +22,11 @@ import { type Log, silent } from './log.ts';
 import { LoopHold } from './loophold.ts';
 import { resolveName, reverseName } from './magicdns.ts';
 import type { RelayDial } from './magicsock/derp.ts';
-import { HomeKeeper } from './magicsock/homekeeper.ts';
-import { Magicsock } from './magicsock/magicsock.ts';
+import type { OwnEndpoint } from './magicsock/endpoints.ts';
+import { Magicsock, type PortMapping } from './magicsock/magicsock.ts';
+import type { NetcheckReport } from './magicsock/netcheck.ts';
 import { relayDialer } from './magicsock/relaydial.ts';
+import { openUdp, type UdpOpen } from './magicsock/udpsocket.ts';
 import { type NetworkMap, nodeAddresses } from './netmap.ts';
 import { NodeTable, type Peer } from './nodetable.ts';
 import { PacketConn } from './packetconn.ts';
@@ -38,8 +41,12 @@ export interface EngineCallbacks {
   homeDerp(regionId: number): void;
   /** Some relay connection is up (ServerInfo received), or the last one went down. */
   derpConnected(connected: boolean): void;
-  /** New relay latencies, seconds by `<region>-v4` (control: NetInfo.DERPLatency). */
-  derpLatency?(latency: Readonly<Record<string, number>>): void;
+  /** What was measured of the network (control: NetInfo, beside PreferredDERP). */
+  netInfo?(info: NetInfo): void;
+  /** UDP addresses at which peers may try this node changed (control: Endpoints). */
+  endpoints?(endpoints: readonly OwnEndpoint[]): void;
+  /** The UDP port in use, for the next run to ask for again. */
+  udpPort?(port: number): void;
 }
 
 export interface EngineOptions {
@@ -54,6 +61,11 @@ export interface EngineOptions {
   readonly relayCa?: string | readonly string[] | undefined;
   /** Connections to relays, for simulations; absent: real ones. */
   readonly dialRelay?: RelayDial | undefined;
+  /** UDP port for direct paths; absent or 0: `lastPort` if it is free, else any. */
+  readonly port?: number | undefined;
+  readonly lastPort?: number | undefined;
+  /** UDP sockets, for simulations; absent: real ones. */
+  readonly openUdp?: UdpOpen | undefined;
   /** Use peers as subnet routers too. Default false. */
   readonly acceptRoutes?: boolean | undefined;
   /** Settings of the TCP stack. */
@@ -87,7 +99,7 @@ export interface ListenUdpOptions {
 
 export interface PeerStatus {
   readonly nodeKey: NodePublic;
-  /** Relay region the next packet goes through; 0: none known. */
+  /** Relay region for packets without a direct path; 0: none known. */
   readonly relay: number;
   /** Direct `ip:port` in use; absent: relayed. */
   readonly currentAddress?: string;
@@ -110,7 +122,6 @@ export class Engine {
   readonly #nodes: NodeTable;
   readonly #path: DataPath;
   readonly #magicsock: Magicsock;
-  readonly #home: HomeKeeper;
   readonly #env: ConnEnvironment;
   readonly #listeners: Set<Listener> = new Set();
   readonly #packetConns: Set<PacketConn> = new Set();
@@ -143,16 +154,20 @@ export class Engine {
       clock,
       log: this.#log,
       dialRelay: options.dialRelay ?? relayDialer({ nodeKey, crypto, clock, ca: options.relayCa }),
+      openUdp: options.openUdp ?? openUdp,
+      port: options.port ?? 0,
+      lastPort: options.lastPort ?? 0,
       sink: {
         receive: (buf, offset, length, from) => {
           this.#path.receive(buf, offset, length, from, this.#turns.now());
           this.#turns.wake();
         },
-        relayConnected: (connected) => {
-          if (!connected) this.#home.recheck();
-          options.callbacks.derpConnected(connected);
-        },
+        relayConnected: (connected) => options.callbacks.derpConnected(connected),
         congested: (on) => this.#path.stack.setOutputPaused(on),
+        homeChanged: (region) => options.callbacks.homeDerp(region),
+        measured: (report) => options.callbacks.netInfo?.(describeReport(report)),
+        endpointsChanged: (endpoints) => options.callbacks.endpoints?.(endpoints),
+        portChanged: (port) => options.callbacks.udpPort?.(port),
       },
     });
     this.#path = new DataPath({
@@ -168,14 +183,6 @@ export class Engine {
         pong: (peer, data, port) => this.#pinger.pong(peer, data, port),
         refused: (localPort, address, port) => this.#dialer.refused(localPort, address, port),
       },
-    });
-    this.#home = new HomeKeeper({
-      clock,
-      log: this.#log,
-      randomBytes: crypto.randomBytes,
-      relays: this.#magicsock.relays,
-      onHome: (region) => options.callbacks.homeDerp(region),
-      onLatency: (latency) => options.callbacks.derpLatency?.(latency),
     });
     const hold = new LoopHold(clock);
     this.#env = {
@@ -198,6 +205,7 @@ export class Engine {
       path: this.#path,
       magicsock: this.#magicsock,
       ownAddress: (length) => this.#ownAddresses().find((addr) => addr.length === length),
+      newConn: () => this.newConn(),
     });
     this.peerApi = new PeerApi({
       whoIs: (address) => this.whoIsAddr(address),
@@ -226,10 +234,7 @@ export class Engine {
     }
     if (newSelf || newRules || changes.added.length > 0 || changes.changed.length > 0)
       this.#installFilter();
-    if (before?.derpMap !== map.derpMap) {
-      this.#magicsock.setDerpMap(map.derpMap);
-      this.#home.setMap(map.derpMap);
-    }
+    if (before?.derpMap !== map.derpMap) this.#magicsock.setDerpMap(map.derpMap);
     this.#turns.wake();
   }
 
@@ -332,6 +337,26 @@ export class Engine {
     return this.#magicsock.relays.home;
   }
 
+  /** UDP addresses at which peers may try this node. */
+  get endpoints(): readonly OwnEndpoint[] {
+    return this.#magicsock.ownEndpoints;
+  }
+
+  /** What the last measurement of the network found; undefined: none yet. */
+  get netcheck(): NetcheckReport | undefined {
+    return this.#magicsock.lastReport;
+  }
+
+  /** The machine's network changed, or it slept: paths and relay connections are tried anew. */
+  networkChanged(): void {
+    if (!this.#closing) this.#magicsock.networkChanged();
+  }
+
+  /** The gateway maps a UDP port to ours, or no longer. */
+  setPortMapping(mapping: PortMapping): void {
+    if (!this.#closing) this.#magicsock.setPortMapping(mapping);
+  }
+
   /** Refuse all new inbound flows; replies still pass. */
   setShieldsUp(on: boolean): void {
     this.#shieldsUp = on;
@@ -343,9 +368,11 @@ export class Engine {
     const now = this.#clock.now();
     return [...this.#path.device.peers()].map((wireguard) => {
       const { lastHandshake, rxBytes, txBytes } = wireguard;
+      const path = this.#magicsock.pathTo(wireguard.context);
       return {
         nodeKey: nodePublic(wireguard.publicKey),
-        relay: this.#magicsock.pathTo(wireguard.context)?.region ?? 0,
+        relay: this.#magicsock.relayTo(wireguard.context),
+        ...(path?.kind === 'udp' ? { currentAddress: path.text } : {}),
         rxBytes,
         txBytes,
         ...(lastHandshake === undefined ? {} : { lastHandshake }),
@@ -361,17 +388,11 @@ export class Engine {
 
   /** Dropped packets by reason, packets and bytes by direction, since the start. */
   counters(): Readonly<Record<string, number>> {
-    const { unknownSource, unsent, relayedIn, relayedOut, discoIgnored } =
-      this.#magicsock.counters();
     const stack = Object.entries(this.#path.stack.counters());
     return {
       ...this.#path.counters(),
       ...Object.fromEntries(stack.map(([name, value]) => [`netstack_${name}`, value])),
-      relay_packets_in: relayedIn,
-      relay_packets_out: relayedOut,
-      drop_in_unknown_source: unknownSource,
-      drop_in_disco: discoIgnored,
-      drop_out_no_path: unsent,
+      ...this.#magicsock.counters(),
     };
   }
 
@@ -393,7 +414,6 @@ export class Engine {
     await this.#env.linger.drained();
     this.#turns.stop();
     this.#path.close();
-    this.#home.close();
     this.#magicsock.close();
   }
 
@@ -448,6 +468,21 @@ export class Engine {
   #checkOpen(): void {
     if (this.#closing) throw closedError('the node');
   }
+}
+
+/** As control wants it; seconds. */
+function describeReport(report: NetcheckReport): NetInfo {
+  const latency: Record<string, number> = {};
+  for (const [id, ms] of report.latencyV4) latency[`${id}-v4`] = ms / 1000;
+  for (const [id, ms] of report.latencyV6) latency[`${id}-v6`] = ms / 1000;
+  if (!report.udp) for (const [id, ms] of report.latency) latency[`${id}-v4`] = ms / 1000;
+  return {
+    ...(report.mappingVaries === undefined ? {} : { MappingVariesByDestIP: report.mappingVaries }),
+    WorkingIPv6: report.ipv6,
+    OSHasIPv6: report.hasIPv6,
+    WorkingUDP: report.udp,
+    DERPLatency: latency,
+  };
 }
 
 function routeRanges(peer: Peer): AddressRange[] {

@@ -1,16 +1,20 @@
-// Three ways to ask whether a peer is there: a discovery message (the path), TSMP (WireGuard), ICMP (its IP stack).
+// Four ways to ask whether a peer is there: a discovery message (the path), TSMP (WireGuard), ICMP (its IP stack),
+// peerapi (its program).
+import { Agent, request } from 'node:http';
 import type { Stack } from '@cove/netstack';
 import { toHex } from '@cove/protocol/bytes';
 import type { Crypto } from '@cove/protocol/crypto';
 import { parseAddr } from '@cove/protocol/netaddr';
 import type { Clock } from './clock.ts';
+import type { Conn } from './conn.ts';
 import type { DataPath } from './datapath.ts';
 import { TsnetError, type TsnetErrorCode } from './errors.ts';
 import type { Magicsock } from './magicsock/magicsock.ts';
+import type { Path } from './magicsock/paths.ts';
 import type { Peer } from './nodetable.ts';
 import { encodePing } from './tsmp.ts';
 
-export type PingType = 'disco' | 'tsmp' | 'icmp';
+export type PingType = 'disco' | 'tsmp' | 'icmp' | 'peerapi';
 
 export interface PingOptions {
   /** Address of a peer. */
@@ -24,11 +28,15 @@ export interface PingOptions {
 export interface PingResult {
   /** Milliseconds. */
   readonly roundTripTime: number;
-  /** Relay region the answer came through; absent: not told by this kind of ping. */
+  /** Direct `ip:port` of the peer: the answer came from there, or (not for disco) packets to it go there. */
+  readonly endpoint?: string;
+  /** Relay region, where there was no direct path. */
   readonly relay?: number;
-  /** Port of the peer's peerapi, where TSMP told it. */
+  /** Port of the peer's peerapi, where TSMP told it or it answered. */
   readonly peerApiPort?: number;
 }
+
+type PingFacts = Omit<PingResult, 'roundTripTime'>;
 
 const DEFAULT_TIMEOUT = 5_000;
 
@@ -39,6 +47,8 @@ export interface PingerOptions {
   readonly magicsock: Magicsock;
   /** Own address of a family (4 or 16 bytes long), undefined when there is none. */
   readonly ownAddress: (length: number) => Uint8Array | undefined;
+  /** A connection that waits for connect(). */
+  readonly newConn: () => Conn;
 }
 
 export class Pinger {
@@ -81,7 +91,7 @@ export class Pinger {
         signal?.removeEventListener('abort', onAbort);
         cancel?.();
       };
-      const answer = (facts: Omit<PingResult, 'roundTripTime'> = {}): void => {
+      const answer = (facts: PingFacts = {}): void => {
         stop();
         resolve({ roundTripTime: clock.now() - startedAt, ...facts });
       };
@@ -95,7 +105,7 @@ export class Pinger {
     type: PingType,
     address: string,
     timeout: number,
-    answer: (facts?: Omit<PingResult, 'roundTripTime'>) => void,
+    answer: (facts?: PingFacts) => void,
     fail: (code: TsnetErrorCode) => void,
   ): (() => void) | undefined {
     const { path, magicsock } = this.#options;
@@ -105,9 +115,12 @@ export class Pinger {
       fail('EHOSTUNREACH');
       return undefined;
     }
-    if (type === 'icmp') return this.#icmp(path.stack, address, timeout, answer, fail);
-    if (type === 'tsmp') return this.#sendTsmp(peer, bytes, answer, fail);
-    const cancel = magicsock.ping(peer, ({ path: from }) => answer({ relay: from.region }));
+    const throughTunnel = (facts: PingFacts = {}): void =>
+      answer({ ...facts, ...describePath(magicsock.pathTo(peer)) });
+    if (type === 'icmp') return this.#icmp(path.stack, address, timeout, throughTunnel, fail);
+    if (type === 'tsmp') return this.#sendTsmp(peer, bytes, throughTunnel, fail);
+    if (type === 'peerapi') return this.#peerApi(peer, address, throughTunnel, fail);
+    const cancel = magicsock.ping(peer, ({ path: from }) => answer(describePath(from)));
     if (!cancel) fail('EHOSTUNREACH');
     return cancel;
   }
@@ -123,6 +136,32 @@ export class Pinger {
       result.ok ? answer() : fail(result.error);
     const ping = stack.ping({ address, timeout, done });
     return () => ping.cancel();
+  }
+
+  /** Any answer of HTTP will do. */
+  #peerApi(
+    peer: Peer,
+    host: string,
+    answer: (facts: PingFacts) => void,
+    fail: (code: TsnetErrorCode) => void,
+  ): (() => void) | undefined {
+    const proto = host.includes(':') ? 'peerapi6' : 'peerapi4';
+    const port = peer.node.Hostinfo?.Services?.find(({ Proto }) => Proto === proto)?.Port;
+    if (!port) {
+      fail('ECONNREFUSED');
+      return undefined;
+    }
+    const agent = new Agent();
+    agent.createConnection = () => this.#options.newConn().connect({ host, port });
+    const asked = request({ agent, host, port, method: 'HEAD', path: '/' }, (response) => {
+      response.resume();
+      answer({ peerApiPort: port });
+    });
+    asked.on('error', (error: NodeJS.ErrnoException) =>
+      fail((error.code as TsnetErrorCode | undefined) ?? 'ECONNRESET'),
+    );
+    asked.end();
+    return () => asked.destroy();
   }
 
   #sendTsmp(
@@ -143,4 +182,9 @@ export class Pinger {
     path.inject(peer, encodePing(from, to, data), clock.now());
     return () => this.#tsmp.delete(id);
   }
+}
+
+function describePath(path: Path | undefined): PingFacts {
+  if (path === undefined) return {};
+  return path.kind === 'udp' ? { endpoint: path.text } : { relay: path.region };
 }

@@ -5,6 +5,7 @@ import type { Agent as HttpsAgent, AgentOptions as HttpsAgentOptions } from 'nod
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { nodeCrypto } from '@cove/crypto';
+import { utf8Decode, utf8Encode } from '@cove/protocol/bytes';
 import type { Crypto } from '@cove/protocol/crypto';
 import { discoPublic, PrivateKey } from '@cove/protocol/keys';
 import type { Hostinfo, NetInfo } from '@cove/protocol/tailcfg';
@@ -35,6 +36,7 @@ import { type FetchAgents, fetchThrough } from './fetch.ts';
 import { monitorLink } from './linkmonitor.ts';
 import type { Listener } from './listener.ts';
 import { type Log, publishingLog, silent } from './log.ts';
+import type { NetcheckReport } from './magicsock/netcheck.ts';
 import {
   computedName,
   magicDnsSuffix,
@@ -44,6 +46,7 @@ import {
 } from './netmap.ts';
 import type { DialOptions, ListenOptions, ServerOptions, UpResult } from './options.ts';
 import type { PacketConn } from './packetconn.ts';
+import type { PingOptions, PingResult } from './ping.ts';
 import { Identity, type Login } from './profile.ts';
 import { type RemoteEnd, tunnelAddress } from './remoteend.ts';
 import { describeMap, type NodeState, type Status } from './status.ts';
@@ -60,6 +63,8 @@ export interface ServerEvents {
 
 const TAG = /^tag:[A-Za-z][A-Za-z0-9-]*$/;
 const LOGOUT_TIMEOUT = 5_000;
+/** In the state: decimal. */
+const UDP_PORT_KEY = '_cove-udp-port';
 const UNSPECIFIED = new Set(['', '0.0.0.0', '::', '[::]']);
 
 export class Server extends EventEmitter<ServerEvents> {
@@ -154,7 +159,7 @@ export class Server extends EventEmitter<ServerEvents> {
         forceLogin: forceLoginFrom(this.#env),
         ca: this.#options.ca,
         hostinfo: () => this.#hostinfo(),
-        endpoints: () => [],
+        endpoints: () => this.#engine?.endpoints ?? [],
         callbacks: {
           loginUrl: (url) => this.#onLoginUrl(url),
           loggedIn: (login) => this.#onLogin(login),
@@ -168,6 +173,7 @@ export class Server extends EventEmitter<ServerEvents> {
       this.#engine = this.#openEngine(identity.login!.nodeKey, discoKey);
       this.#link = monitorLink(this.#clock, (why) => {
         this.#log('info', `${why}: connecting anew`);
+        this.#engine?.networkChanged();
         this.#client?.networkChanged();
       });
       this.#setState();
@@ -186,14 +192,19 @@ export class Server extends EventEmitter<ServerEvents> {
       clock: this.#clock,
       log: this.#log,
       relayCa: this.#options.ca,
+      port: this.#options.port,
+      lastPort: this.#lastPort(),
       callbacks: {
         homeDerp: (region) => {
           this.#netInfo = { ...this.#netInfo, PreferredDERP: region };
           this.#hostinfoMayHaveChanged();
         },
-        derpLatency: (latency) => {
-          this.#netInfo = { ...this.#netInfo, DERPLatency: latency };
+        netInfo: (info) => {
+          this.#netInfo = { ...info, PreferredDERP: this.#engine?.homeDerp ?? 0 };
+          this.#hostinfoMayHaveChanged();
         },
+        endpoints: () => this.#client?.update(),
+        udpPort: (port) => this.#keepPort(port),
         derpConnected: (connected) => {
           this.#relayConnected = connected;
           this.#setState();
@@ -404,6 +415,19 @@ export class Server extends EventEmitter<ServerEvents> {
     };
   }
 
+  /** Asks whether a node of the tailnet is there. Rejects as Engine.ping does, and with ERR_NOT_RUNNING. */
+  async ping(options: PingOptions): Promise<PingResult> {
+    if (this.#state !== 'Running') {
+      throw new TsnetError('ERR_NOT_RUNNING', 'the node is not running: call up() first');
+    }
+    return this.#engine!.ping(options);
+  }
+
+  /** What the last measurement of the network found; undefined: none yet. */
+  netcheck(): NetcheckReport | undefined {
+    return this.#engine?.netcheck;
+  }
+
   /** Packets dropped by reason, packets and bytes by direction, since the start. */
   counters(): Readonly<Record<string, number>> {
     return this.#engine?.counters() ?? {};
@@ -506,6 +530,21 @@ export class Server extends EventEmitter<ServerEvents> {
     return hostinfo;
   }
 
+  /** The UDP port of the last run: peers that remember it find a restarted node without any server. */
+  #lastPort(): number {
+    const stored = Number(utf8Decode(this.#store?.read(UDP_PORT_KEY) ?? new Uint8Array()));
+    return Number.isInteger(stored) && stored > 0 && stored < 65536 ? stored : 0;
+  }
+
+  #keepPort(port: number): void {
+    if (port === 0 || port === this.#lastPort() || this.#closed !== undefined) return;
+    try {
+      this.#store?.write({ [UDP_PORT_KEY]: utf8Encode(String(port)) });
+    } catch (error) {
+      this.#log('warn', 'the UDP port could not be kept for the next start', { error });
+    }
+  }
+
   #hostinfoMayHaveChanged(): void {
     const last = this.#lastHostinfo;
     if (fingerprint(this.#hostinfo()) !== last) this.#client?.update();
@@ -575,8 +614,8 @@ export class Server extends EventEmitter<ServerEvents> {
 
 /** Differences in latency alone are not worth an update. */
 function fingerprint(hostinfo: Hostinfo): string {
-  const { NetInfo: netInfo, ...rest } = hostinfo;
-  return JSON.stringify([rest, netInfo?.PreferredDERP]);
+  const { NetInfo: { DERPLatency: _latency, ...netInfo } = {}, ...rest } = hostinfo;
+  return JSON.stringify([rest, netInfo]);
 }
 
 function checkPort(port: number): void {

@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { DERPMap, DERPRegion } from '@cove/protocol/tailcfg';
 import type { Clock, Timer } from '../clock.ts';
+import { closedError } from '../errors.ts';
 import type { Log } from '../log.ts';
 
 /** One connection to a relay, as magicsock uses it. */
@@ -143,6 +144,8 @@ export class Relays {
   async latency(region: DERPRegion, signal: AbortSignal): Promise<number> {
     const relay = this.#relays.get(region.RegionID);
     if (relay?.isConnected) return relay.client!.ping(signal);
+    // A second connection under the same key would draw the packets that the first is meant for.
+    if (relay) throw closedError('the relay connection');
     let probe: RelayClient | undefined;
     try {
       await new Promise<void>((resolve, reject) => {

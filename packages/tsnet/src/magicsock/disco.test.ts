@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { boxSharedKey, nobleCrypto } from '@cove/protocol/crypto';
+import type { DiscoEndpoint } from '@cove/protocol/disco';
 import {
   type DiscoMessage,
   encodeDisco,
@@ -13,7 +14,8 @@ import { discoPublic, nodePublic, PrivateKey } from '@cove/protocol/keys';
 import { NodeTable, type Peer } from '../nodetable.ts';
 import { testMap, testNode } from '../testing/maps.ts';
 import { Disco } from './disco.ts';
-import { Endpoint, type RelayPath } from './endpoint.ts';
+import { Endpoint } from './endpoint.ts';
+import { type Path, PathTable, type RelayPath, type UdpPath } from './paths.ts';
 import { KeyMap } from './peermap.ts';
 
 const crypto = nobleCrypto((n) => randomBytes(n));
@@ -30,20 +32,41 @@ function party(): Party {
   };
 }
 
+interface Told {
+  readonly pings: [Peer, UdpPath][];
+  readonly pongs: Peer[];
+  readonly calls: [Peer, readonly DiscoEndpoint[]][];
+  /** What the sink answers. */
+  accept: boolean;
+}
+
 /** A node whose peers are the parties, and what it sends. */
 function setup(peers: readonly Party[]): {
   disco: Disco;
   self: Party;
   peers: Peer[];
-  sent: { path: RelayPath; envelope: Uint8Array }[];
+  sent: { path: Path; envelope: Uint8Array }[];
+  told: Told;
 } {
   const self = party();
-  const sent: { path: RelayPath; envelope: Uint8Array }[] = [];
+  const sent: { path: Path; envelope: Uint8Array }[] = [];
+  const told: Told = { pings: [], pongs: [], calls: [], accept: true };
   const disco = new Disco({
     nodeKeyBytes: () => self.node.publicBytes(crypto.x25519),
     discoKey: self.disco,
     crypto,
-    send: (path, envelope) => sent.push({ path, envelope }),
+    sink: {
+      send: (path, envelope) => sent.push({ path, envelope }),
+      pinged: (peer, from) => {
+        told.pings.push([peer, from]);
+        return told.accept;
+      },
+      ponged: (peer) => {
+        told.pongs.push(peer);
+        return told.accept;
+      },
+      called: (peer, endpoints) => told.calls.push([peer, endpoints]),
+    },
   });
   const table = new NodeTable(false);
   const nodes = peers.map(({ node, disco: key }, i) =>
@@ -54,7 +77,7 @@ function setup(peers: readonly Party[]): {
   );
   table.setMap(testMap(testNode(1), nodes));
   for (const peer of table.peers) disco.addPeer(peer);
-  return { disco, self, peers: [...table.peers], sent };
+  return { disco, self, peers: [...table.peers], sent, told };
 }
 
 function seal(from: Party, to: Party, message: DiscoMessage): Uint8Array {
@@ -96,7 +119,7 @@ test('our ping carries our node key, and its pong is told once', () => {
   const { disco, self, peers, sent } = setup([bob]);
   const path = pathTo(peers[0]!);
   let pongs = 0;
-  disco.ping(path, () => pongs++);
+  disco.pingRelayed(path, () => pongs++);
   const ping = open(sent[0]!.envelope, bob, self);
   assert.ok(ping?.type === 'ping');
   assert.deepEqual(ping.nodeKey, self.node.publicBytes(crypto.x25519));
@@ -108,20 +131,20 @@ test('our ping carries our node key, and its pong is told once', () => {
   disco.receiveRelayed(seal(bob, self, pong), path);
   disco.receiveRelayed(seal(bob, self, pong), path);
   assert.equal(pongs, 1);
-  assert.equal(disco.ignored, 1);
+  assert.equal(disco.replayed, 1);
 });
 
 test('a pong from another peer than was pinged is ignored', () => {
   const [bob, eve] = [party(), party()];
   const { disco, self, peers, sent } = setup([bob, eve]);
   let pongs = 0;
-  disco.ping(pathTo(peers[0]!), () => pongs++);
+  disco.pingRelayed(pathTo(peers[0]!), () => pongs++);
   const ping = open(sent[0]!.envelope, bob, self);
   assert.ok(ping?.type === 'ping');
   const source = { addr: Uint8Array.of(1, 2, 3, 4), port: 5 };
   const forged = seal(eve, self, { type: 'pong', txId: ping.txId, source });
   disco.receiveRelayed(forged, pathTo(peers[1]!));
-  assert.deepEqual([pongs, disco.ignored], [0, 1]);
+  assert.deepEqual([pongs, disco.replayed], [0, 1]);
 });
 
 test('strangers, wrong nodes, broken boxes and nonsense are ignored without an answer', () => {
@@ -135,10 +158,7 @@ test('strangers, wrong nodes, broken boxes and nonsense are ignored without an a
   disco.receiveRelayed(broken, path);
   disco.receiveRelayed(seal(bob, self, ping).subarray(0, 60), path);
   disco.receiveRelayed(seal(bob, self, ping).subarray(0, 38), path);
-  assert.deepEqual([sent.length, disco.ignored], [0, 4]);
-  const callMe = seal(bob, self, { type: 'callMeMaybe', endpoints: [] });
-  disco.receiveRelayed(callMe, path);
-  assert.deepEqual([sent.length, disco.ignored], [0, 4], 'a request for a direct path is no fault');
+  assert.deepEqual([sent.length, disco.ignored, disco.malformed], [0, 1, 3]);
 });
 
 test('a disco key that two nodes share is believed from both, and after one leaves', () => {
@@ -212,4 +232,61 @@ test('raw keys map to values, also when they share their first bytes', () => {
   assert.equal(map.get(Buffer.concat([randomBytes(3), keys[3]!]), 3), 3);
   map.clear();
   assert.equal(map.get(keys[0]!), undefined);
+});
+
+const ADDRESS = { addr: Uint8Array.of(192, 0, 2, 7), port: 41641 };
+const direct = (): UdpPath => new PathTable().find('192.0.2.7', 41641)!;
+
+test('a call through a relay is handed on; the same call by UDP is nobody’s', () => {
+  const bob = party();
+  const { disco, self, peers, told } = setup([bob]);
+  const call = seal(bob, self, { type: 'callMeMaybe', endpoints: [ADDRESS] });
+  disco.receiveRelayed(call, pathTo(peers[0]!));
+  assert.deepEqual(told.calls, [[peers[0], [ADDRESS]]]);
+  disco.receiveDirect(call, direct());
+  assert.deepEqual([told.calls.length, disco.ignored], [1, 1]);
+});
+
+test('a ping by UDP is answered to where it came from, saying so, unless it was seen before', () => {
+  const bob = party();
+  const { disco, self, peers, sent, told } = setup([bob]);
+  const txId = crypto.randomBytes(12);
+  const from = direct();
+  const ping = seal(bob, self, { type: 'ping', txId });
+  disco.receiveDirect(ping, from);
+  assert.deepEqual(told.pings, [[peers[0], from]]);
+  assert.equal(sent[0]!.path, from);
+  assert.deepEqual(open(sent[0]!.envelope, bob, self), {
+    type: 'pong',
+    txId: new Uint8Array(txId),
+    source: ADDRESS,
+  });
+  told.accept = false;
+  disco.receiveDirect(ping, from);
+  assert.deepEqual([sent.length, disco.replayed], [1, 1]);
+});
+
+test('a ping by UDP concerns every peer with that disco key', () => {
+  const bob = party();
+  const { disco, self, peers, sent, told } = setup([bob, { node: party().node, disco: bob.disco }]);
+  disco.receiveDirect(seal(bob, self, { type: 'ping', txId: crypto.randomBytes(12) }), direct());
+  assert.deepEqual(
+    told.pings.map(([peer]) => peer),
+    peers,
+  );
+  assert.equal(sent.length, 1);
+});
+
+test('by UDP: strangers are ignored, forgeries are malformed, pongs of no ping are replayed', () => {
+  const [bob, eve] = [party(), party()];
+  const { disco, self, sent, told } = setup([bob]);
+  const txId = crypto.randomBytes(12);
+  disco.receiveDirect(seal(eve, self, { type: 'ping', txId }), direct());
+  // Eve says that she is Bob.
+  const forged = seal(eve, self, { type: 'ping', txId });
+  forged.set(bob.disco.publicBytes(crypto.x25519), 6);
+  disco.receiveDirect(forged, direct());
+  told.accept = false;
+  disco.receiveDirect(seal(bob, self, { type: 'pong', txId, source: ADDRESS }), direct());
+  assert.deepEqual([disco.ignored, disco.malformed, disco.replayed, sent.length], [1, 1, 1, 0]);
 });

@@ -1,4 +1,4 @@
-// Discovery messages: opened with the sender's key, answered, matched to the pings they answer.
+// Discovery messages: opened with the sender's key, answered, handed to whom they concern.
 //
 // Only senders whose disco key some peer of the network map has are listened to; everything else is ignored before
 // any cryptography.
@@ -7,6 +7,7 @@ import { toHex } from '@cove/protocol/bytes';
 import { BOX_NONCE_LENGTH, boxSharedKey, type Crypto } from '@cove/protocol/crypto';
 import {
   DISCO_TXID_LENGTH,
+  type DiscoEndpoint,
   type DiscoMessage,
   discoSender,
   encodeDisco,
@@ -16,19 +17,30 @@ import {
 } from '@cove/protocol/disco';
 import { type DiscoPublic, isZeroKey, type PrivateKey, publicBytes } from '@cove/protocol/keys';
 import type { Peer } from '../nodetable.ts';
-import type { RelayPath } from './endpoint.ts';
+import type { Path, RelayPath, UdpPath } from './paths.ts';
 import { KeyMap } from './peermap.ts';
 
 /** The pseudo address under which a relay region stands in a pong. */
 const RELAY_ADDRESS: Uint8Array = Uint8Array.of(127, 3, 3, 40);
+
+/** What messages say about direct paths. Arrays are borrowed for the call. */
+export interface DiscoSink {
+  /** Sends an envelope by a path. */
+  send(path: Path, envelope: Uint8Array): void;
+  /** The peer may be at this address. False: that very ping was seen before, it gets no answer. */
+  pinged(peer: Peer, from: UdpPath, txId: Uint8Array): boolean;
+  /** False: answers no ping to this peer. */
+  ponged(peer: Peer, txId: Uint8Array): boolean;
+  /** The peer wants to be pinged at these addresses. */
+  called(peer: Peer, endpoints: readonly DiscoEndpoint[]): void;
+}
 
 export interface DiscoOptions {
   /** Our node's public key, which pings carry. */
   readonly nodeKeyBytes: () => Uint8Array;
   readonly discoKey: PrivateKey;
   readonly crypto: Crypto;
-  /** Sends an envelope by a path. */
-  readonly send: (path: RelayPath, envelope: Uint8Array) => void;
+  readonly sink: DiscoSink;
 }
 
 /** One disco key and who has it: several nodes may share one. */
@@ -38,21 +50,21 @@ interface Contact {
   sharedKey: Uint8Array | undefined;
 }
 
-export interface DiscoPong {
-  readonly path: RelayPath;
-}
-
 export class Disco {
   readonly #options: DiscoOptions;
   readonly #publicKey: Uint8Array;
   readonly #contacts: KeyMap<Contact> = new KeyMap();
-  /** Pings of ours by transaction id in hex. */
-  readonly #pings: Map<
+  /** Pings through relays by transaction id in hex. */
+  readonly #relayPings: Map<
     string,
-    { readonly peer: Peer; readonly onPong: (pong: DiscoPong) => void }
+    { readonly peer: Peer; readonly onPong: (path: RelayPath) => void }
   > = new Map();
-  /** Messages dropped: unknown sender, not opened, not understood, or from the wrong node. */
+  /** Messages dropped: of unknown senders, or by a path they must not take. */
   ignored = 0;
+  /** Not opened with the sender's key, or not understood. */
+  malformed = 0;
+  /** Pings seen before, pongs to no ping of ours. */
+  replayed = 0;
 
   constructor(options: DiscoOptions) {
     this.#options = options;
@@ -85,17 +97,17 @@ export class Disco {
   receiveRelayed(envelope: Uint8Array, path: RelayPath): void {
     const contact = this.#contacts.get(discoSender(envelope));
     // The relay vouches for the node key; a disco key of some other node is none of its business.
-    const inner = contact?.peers.has(path.peer)
-      ? openDisco(this.#sharedKey(contact), envelope)
-      : undefined;
-    const message = inner && parseDisco(inner);
-    if (!contact || !message) {
+    if (!contact?.peers.has(path.peer)) {
       this.ignored++;
       return;
     }
-    switch (message.type) {
+    const message = this.#open(contact, envelope);
+    switch (message?.type) {
+      case undefined:
+        this.malformed++;
+        return;
       case 'ping':
-        this.#send(contact, path, {
+        this.#sendTo(contact, path, {
           type: 'pong',
           txId: message.txId.slice(),
           source: { addr: RELAY_ADDRESS, port: path.region & 0xffff },
@@ -103,37 +115,95 @@ export class Disco {
         return;
       case 'pong': {
         const id = toHex(message.txId);
-        const ping = this.#pings.get(id);
-        if (ping?.peer !== path.peer) this.ignored++;
+        const ping = this.#relayPings.get(id);
+        if (ping?.peer !== path.peer) this.replayed++;
         else {
-          this.#pings.delete(id);
-          ping.onPong({ path });
+          this.#relayPings.delete(id);
+          ping.onPong(path);
         }
         return;
       }
-      default:
-        // callMeMaybe and the relay messages ask for direct paths, which are not made yet.
+      case 'callMeMaybe':
+        this.#options.sink.called(path.peer, message.endpoints);
         return;
+      default:
+        // Messages about peer relays, which this node takes no part in.
+        this.ignored++;
     }
   }
 
-  /** Pings by a path; returns what forgets the ping again. Undefined: the peer's disco key is not known. */
-  ping(path: RelayPath, onPong: (pong: DiscoPong) => void): (() => void) | undefined {
-    const disco = path.peer.node.DiscoKey;
-    const contact =
-      disco === undefined || isZeroKey(disco) ? undefined : this.#contacts.get(publicBytes(disco));
-    if (!contact) return undefined;
-    const txId = this.#options.crypto.randomBytes(DISCO_TXID_LENGTH);
-    const id = toHex(txId);
-    this.#pings.set(id, { peer: path.peer, onPong });
-    this.#send(contact, path, { type: 'ping', txId, nodeKey: this.#options.nodeKeyBytes() });
-    return () => this.#pings.delete(id);
+  /** Takes an envelope (isDisco was asked) that came by UDP. */
+  receiveDirect(envelope: Uint8Array, from: UdpPath): void {
+    const contact = this.#contacts.get(discoSender(envelope));
+    if (!contact) {
+      this.ignored++;
+      return;
+    }
+    const { sink } = this.#options;
+    const message = this.#open(contact, envelope);
+    if (message === undefined) this.malformed++;
+    else if (message.type === 'ping') {
+      let isNew = false;
+      for (const peer of contact.peers) isNew = sink.pinged(peer, from, message.txId) || isNew;
+      if (!isNew) this.replayed++;
+      else {
+        this.#sendTo(contact, from, {
+          type: 'pong',
+          txId: message.txId.slice(),
+          source: { addr: from.addr, port: from.port },
+        });
+      }
+    } else if (message.type === 'pong') {
+      for (const peer of contact.peers) if (sink.ponged(peer, message.txId)) return;
+      this.replayed++;
+    } else {
+      // Only a relay can vouch for the sender of the others.
+      this.ignored++;
+    }
   }
 
-  #send(contact: Contact, path: RelayPath, message: DiscoMessage): void {
+  /** Sends a message to a peer. False: its disco key is not known. */
+  send(path: Path, peer: Peer, message: DiscoMessage): boolean {
+    const contact = this.#contactOf(peer);
+    if (contact) this.#sendTo(contact, path, message);
+    return contact !== undefined;
+  }
+
+  ping(path: UdpPath, peer: Peer, txId: Uint8Array): boolean {
+    return this.send(path, peer, { type: 'ping', txId, nodeKey: this.#options.nodeKeyBytes() });
+  }
+
+  /** Pings through a relay; returns what forgets the ping again. Undefined: the peer's disco key is not known. */
+  pingRelayed(path: RelayPath, onPong: (path: RelayPath) => void): (() => void) | undefined {
+    const txId = this.#options.crypto.randomBytes(DISCO_TXID_LENGTH);
+    const nodeKey = this.#options.nodeKeyBytes();
+    const id = toHex(txId);
+    if (!this.send(path, path.peer, { type: 'ping', txId, nodeKey })) return undefined;
+    this.#relayPings.set(id, { peer: path.peer, onPong });
+    return () => this.#relayPings.delete(id);
+  }
+
+  #contactOf(peer: Peer): Contact | undefined {
+    const disco = peer.node.DiscoKey;
+    return disco === undefined || isZeroKey(disco)
+      ? undefined
+      : this.#contacts.get(publicBytes(disco));
+  }
+
+  #open(contact: Contact, envelope: Uint8Array): DiscoMessage | undefined {
+    const inner = openDisco(this.#sharedKey(contact), envelope);
+    return inner && parseDisco(inner);
+  }
+
+  #sendTo(contact: Contact, path: Path, message: DiscoMessage): void {
     const nonce = this.#options.crypto.randomBytes(BOX_NONCE_LENGTH);
-    const inner = encodeDisco(message);
-    this.#options.send(path, sealDisco(this.#sharedKey(contact), this.#publicKey, nonce, inner));
+    const sealed = sealDisco(
+      this.#sharedKey(contact),
+      this.#publicKey,
+      nonce,
+      encodeDisco(message),
+    );
+    this.#options.sink.send(path, sealed);
   }
 
   #sharedKey(contact: Contact): Uint8Array {

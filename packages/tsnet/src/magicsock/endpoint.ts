@@ -1,29 +1,50 @@
-// The ways to one peer. Sans I/O: told what was heard, asked where to send.
-//
-// Today a peer is reached through relays only; direct UDP paths will be chosen here.
+// The ways to one peer: the relay it is at, and direct paths once there was a reason to look for them. Sans I/O: told
+// what was heard, asked where to send. A peer that nothing is sent to, and that does not ping, costs one small object.
+import { parseAddr, parseAddrPort, prefixContains } from '@cove/protocol/netaddr';
 import type { Peer } from '../nodetable.ts';
+import { type AddressAndPort, DirectPath, type DirectPathSink } from './directpath.ts';
+import type { PathTable, RelayPath } from './paths.ts';
 
-/** Where a datagram came from or goes to. The same object for the same path every time. */
-export interface RelayPath {
-  readonly kind: 'relay';
-  readonly region: number;
-  readonly peer: Peer;
-}
-
-export type Path = RelayPath;
+const LINK_LOCAL_V6 = {
+  addr: Uint8Array.of(0xfe, 0x80, ...new Array<number>(14).fill(0)),
+  bits: 10,
+};
 
 export class Endpoint {
-  readonly #peer: Peer;
+  readonly peer: Peer;
   readonly #relayPaths: Map<number, RelayPath> = new Map();
   /** Relay region the peer was last heard through; 0: none, or the relay said it left. */
   #heardRegion = 0;
+  #direct: DirectPath | undefined;
 
   constructor(peer: Peer) {
-    this.#peer = peer;
+    this.peer = peer;
   }
 
   get heardRegion(): number {
     return this.#heardRegion;
+  }
+
+  /** Undefined until somebody needed it. */
+  get direct(): DirectPath | undefined {
+    return this.#direct;
+  }
+
+  /** Begins with the addresses that the network map has. */
+  openDirect(paths: PathTable, sink: DirectPathSink): DirectPath {
+    this.#direct = new DirectPath(paths, sink);
+    this.#direct.setMapCandidates(mapCandidates(this.peer));
+    return this.#direct;
+  }
+
+  /** The peer's node has other addresses now. */
+  mapChanged(): void {
+    this.#direct?.setMapCandidates(mapCandidates(this.peer));
+  }
+
+  close(): void {
+    this.#direct?.close();
+    this.#direct = undefined;
   }
 
   /** Something of the peer arrived through the region. */
@@ -40,7 +61,7 @@ export class Endpoint {
   relayPath(region: number): RelayPath {
     let path = this.#relayPaths.get(region);
     if (!path) {
-      path = { kind: 'relay', region, peer: this.#peer };
+      path = { kind: 'relay', region, peer: this.peer };
       this.#relayPaths.set(region, path);
     }
     return path;
@@ -51,8 +72,22 @@ export class Endpoint {
    * home anyway.
    */
   relayRegion(isConnected: (region: number) => boolean): number {
-    const home = this.#peer.homeRegion;
+    const home = this.peer.homeRegion;
     if (this.#heardRegion !== 0 && (home === 0 || !isConnected(home))) return this.#heardRegion;
     return home;
   }
+}
+
+function mapCandidates(peer: Peer): AddressAndPort[] {
+  return (peer.node.Endpoints ?? []).flatMap((text) => {
+    const parsed = parseAddrPort(text);
+    return parsed && isReachable(parseAddr(parsed.addr)!)
+      ? [{ address: parsed.addr, port: parsed.port }]
+      : [];
+  });
+}
+
+/** Link-local IPv6 means nothing without a zone, and zones do not travel. */
+export function isReachable(addr: Uint8Array): boolean {
+  return !prefixContains(LINK_LOCAL_V6, addr);
 }

@@ -1,19 +1,31 @@
 // The node's one way to the outside: WireGuard and discovery packets to and from peers, by whatever path there is.
 //
-// A packet that arrives is discovery (its magic) or WireGuard (all else); through a relay its sender's node key is
-// known before it is opened, and must be a peer's.
-
+// A datagram is STUN, discovery (its magic) or WireGuard (all else). Through a relay its sender's node key is known
+// before it is opened, and must be a peer's; by UDP nothing is known, and wireguard says whose it is.
+//
+// A packet goes by the best direct path while that is trusted; by both that and the relay while it is not; by the
+// relay alone while there is none. So the first packet never waits, and a path that dies is missed by nobody.
+import { networkInterfaces } from 'node:os';
 import type { Crypto } from '@cove/protocol/crypto';
-import { isDisco } from '@cove/protocol/disco';
-import type { DiscoPublic, PrivateKey } from '@cove/protocol/keys';
+import { DISCO_TXID_LENGTH, type DiscoEndpoint, isDisco } from '@cove/protocol/disco';
+import { type DiscoPublic, isZeroKey, type PrivateKey } from '@cove/protocol/keys';
+import { formatAddr, parseAddr, parseAddrPort } from '@cove/protocol/netaddr';
+import { isStun } from '@cove/protocol/stun';
 import type { DERPMap, Node } from '@cove/protocol/tailcfg';
-import type { Clock } from '../clock.ts';
+import type { Clock, Timer } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Peer, PeerChanges } from '../nodetable.ts';
 import { type RelayDial, Relays } from './derp.ts';
-import { Disco, type DiscoPong } from './disco.ts';
-import { Endpoint, type Path, type RelayPath } from './endpoint.ts';
+import type { DirectPath } from './directpath.ts';
+import { Disco } from './disco.ts';
+import { Endpoint, isReachable } from './endpoint.ts';
+import { type OwnEndpoint, OwnEndpoints } from './endpoints.ts';
+import { HomeKeeper } from './homekeeper.ts';
+import type { Family, NetcheckReport } from './netcheck.ts';
+import { Netchecker } from './netchecker.ts';
+import { type Path, PathTable, type RelayPath, type UdpPath } from './paths.ts';
 import { KeyMap } from './peermap.ts';
+import type { UdpOpen, UdpTransport } from './udpsocket.ts';
 
 export interface MagicsockSink {
   /** A WireGuard datagram; borrowed for the call, may be overwritten. */
@@ -22,6 +34,13 @@ export interface MagicsockSink {
   relayConnected(connected: boolean): void;
   /** Stop (true) or resume making new segments. */
   congested(on: boolean): void;
+  /** The home region is another now; 0: none. */
+  homeChanged(region: number): void;
+  measured(report: NetcheckReport): void;
+  /** Where peers may try us changed. */
+  endpointsChanged(endpoints: readonly OwnEndpoint[]): void;
+  /** The local UDP port, IPv4's where there is one. */
+  portChanged(port: number): void;
 }
 
 export interface MagicsockOptions {
@@ -32,70 +51,183 @@ export interface MagicsockOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly dialRelay: RelayDial;
+  readonly openUdp: UdpOpen;
+  /** UDP port; 0: any. */
+  readonly port: number;
+  /** The port of the last run, taken again where it is free; 0: none. */
+  readonly lastPort: number;
   readonly sink: MagicsockSink;
 }
 
-export interface MagicsockCounters {
-  /** Packets from node keys that are no peers. */
-  unknownSource: number;
-  /** Packets that no path leads to the peer for, or whose relay is overloaded. */
-  unsent: number;
-  relayedIn: number;
-  relayedOut: number;
-  discoIgnored: number;
+/** Somebody who maps ports on the gateway. */
+export interface PortMapping {
+  /** `ip:port` outside; undefined: no mapping. */
+  readonly external: string | undefined;
 }
 
+export interface MagicsockPong {
+  readonly path: Path;
+  /** Milliseconds. */
+  readonly latency: number;
+}
+
+export type MagicsockCounters = Readonly<Record<string, number>>;
+
+/** Own addresses older than this are not worth calling a peer with. */
+const FRESH_FOR = 27_000;
+/** Between measurements while something is sent: random in this range, below the 30 s that NATs keep mappings. */
+const MEASURE_MIN = 20_000;
+const MEASURE_SPREAD = 6_000;
+/** Timers of peers run together. */
+const TICK_GRANULARITY = 20;
+/** Below this a datagram is noise; kernels of some senders end a batch with one byte. */
+const MIN_DATAGRAM = 32;
+const ACTIVE_FOR = 45_000;
+
 export class Magicsock {
+  readonly #options: MagicsockOptions;
   readonly #sink: MagicsockSink;
   readonly #disco: Disco;
   readonly #relays: Relays;
+  readonly #home: HomeKeeper;
+  readonly #udp: UdpTransport;
+  readonly #netchecker: Netchecker;
+  readonly #paths: PathTable = new PathTable();
+  readonly #own: OwnEndpoints = new OwnEndpoints();
   readonly #peers: KeyMap<Endpoint> = new KeyMap();
   readonly #endpoints: Map<Peer, Endpoint> = new Map();
+  /** Those whose direct paths have something to do; idle peers are not here. */
+  readonly #busy: Set<Endpoint> = new Set();
   readonly #isConnected: (region: number) => boolean;
-  #unknownSource = 0;
-  #unsent = 0;
+  /** Peers to be called once our own addresses are known anew. */
+  readonly #toCall: Set<Endpoint> = new Set();
+  #ownAt = Number.NEGATIVE_INFINITY;
+  #lastSend = Number.NEGATIVE_INFINITY;
+  #tickTimer: Timer | undefined;
+  #tickAt: number = Number.POSITIVE_INFINITY;
+  #measureTimer: Timer | undefined;
+  #portmapped: string | undefined;
+  #isBound = false;
+  #wasConnected = false;
+  #relayFull = false;
+  #isPaused = false;
+  #closed = false;
   #relayedIn = 0;
   #relayedOut = 0;
-  #wasConnected = false;
+  #directIn = 0;
+  #directOut = 0;
+  #unknownSource = 0;
+  #unsent = 0;
+  #noise = 0;
+  #staleStun = 0;
 
   constructor(options: MagicsockOptions) {
     const { crypto, clock, log } = options;
+    this.#options = options;
     this.#sink = options.sink;
     this.#disco = new Disco({
       nodeKeyBytes: options.nodeKeyBytes,
       discoKey: options.discoKey,
       crypto,
-      send: (path, envelope) => this.#sendRelayed(path, envelope, 0, envelope.length),
+      sink: {
+        send: (path, envelope) => this.#sendDisco(path, envelope),
+        pinged: (peer, from, txId) => this.#pinged(peer, from, txId),
+        ponged: (peer, txId) =>
+          this.#endpoints.get(peer)?.direct?.heardPong(txId, clock.now()) === true,
+        called: (peer, endpoints) => this.#called(peer, endpoints),
+      },
     });
     this.#relays = new Relays({
       clock,
       log,
       dial: options.dialRelay,
-      random: () => (crypto.randomBytes(1)[0] ?? 0) / 256,
+      random: () => this.#random(),
       sink: {
         packet: (region, source, packet) => this.#receiveRelayed(region, source, packet),
         peerGone: (region, key) => this.#peers.get(key)?.forgetRegion(region),
         regionLost: (region) => this.#regionLost(region),
         connected: () => this.#noteConnected(),
-        congested: (on) => this.#sink.congested(on),
+        congested: (on) => {
+          this.#relayFull = on;
+          this.#notePaused();
+        },
       },
     });
     this.#isConnected = (region) => this.#relays.isConnected(region);
+    this.#home = new HomeKeeper({
+      clock,
+      log,
+      relays: this.#relays,
+      onHome: (region) => this.#sink.homeChanged(region),
+    });
+    this.#udp = options.openUdp({
+      port: options.port,
+      lastPort: options.lastPort,
+      paths: this.#paths,
+      log,
+      now: () => clock.now(),
+      handler: {
+        packet: (datagram, from) => this.#receiveDirect(datagram, from),
+        bound: () => this.#bound(),
+        sendFailed: (path) => this.#sendFailed(path),
+      },
+    });
+    this.#netchecker = new Netchecker({
+      clock,
+      log,
+      randomBytes: crypto.randomBytes,
+      paths: this.#paths,
+      udp: this.#udp,
+      regions: () => this.#home.eligible(),
+      home: () => this.#home.home,
+      hasFamily: (family) => this.#udp.port(family) > 0 && hasFamily(family),
+      relayLatency: (region, signal) => this.#relays.latency(region, signal),
+      onAddresses: (report) => this.#updateOwn(report),
+      onReport: (report) => {
+        this.#home.measured(report);
+        this.#sink.measured(report);
+        this.#measureLater();
+      },
+    });
   }
 
   get relays(): Relays {
     return this.#relays;
   }
 
+  /** Where peers may try us. */
+  get ownEndpoints(): readonly OwnEndpoint[] {
+    return this.#own.list;
+  }
+
+  get lastReport(): NetcheckReport | undefined {
+    return this.#netchecker.last;
+  }
+
   setDerpMap(map: DERPMap | undefined): void {
     this.#relays.setMap(map);
+    this.#home.setMap(map);
+    this.measure('relay map');
+  }
+
+  /** The gateway maps a port to ours, or no longer. */
+  setPortMapping({ external }: PortMapping): void {
+    if (external === this.#portmapped) return;
+    this.#portmapped = external;
+    this.measure('port mapping');
   }
 
   applyPeers(changes: PeerChanges): void {
     for (const peer of changes.removed) {
+      const endpoint = this.#endpoints.get(peer);
       this.#disco.removePeer(peer, peer.node.DiscoKey);
       this.#peers.delete(peer.keyBytes);
       this.#endpoints.delete(peer);
+      if (endpoint) {
+        endpoint.close();
+        this.#busy.delete(endpoint);
+        this.#toCall.delete(endpoint);
+      }
     }
     for (const peer of changes.added) {
       const endpoint = new Endpoint(peer);
@@ -104,50 +236,156 @@ export class Magicsock {
       this.#disco.addPeer(peer);
     }
     for (const { peer, before } of changes.changed) {
+      const endpoint = this.#endpoints.get(peer);
+      if (peer.node.Endpoints !== before.Endpoints) endpoint?.mapChanged();
       if (!sameDisco(peer.node, before.DiscoKey)) {
         this.#disco.removePeer(peer, before.DiscoKey);
         this.#disco.addPeer(peer);
+        endpoint?.direct?.distrust();
       }
     }
   }
 
   /** Sends a WireGuard datagram by the peer's best path; the bytes are borrowed for the call. */
   send(peer: Peer, buf: Uint8Array, offset: number, length: number): void {
-    const path = this.pathTo(peer);
-    if (path) this.#sendRelayed(path, buf, offset, length);
-    else this.#unsent++;
+    const endpoint = this.#endpoints.get(peer);
+    if (!endpoint) {
+      this.#unsent++;
+      return;
+    }
+    const now = this.#options.clock.now();
+    const direct = endpoint.direct ?? this.#openDirect(endpoint);
+    this.#lastSend = now;
+    let sent = false;
+    if (direct) {
+      direct.noteSend(now);
+      if (!this.#busy.has(endpoint)) this.#watch(endpoint);
+      const best = direct.best;
+      if (best !== undefined && this.#udp.send(best, buf, offset, length)) {
+        this.#directOut++;
+        if (direct.isTrusted(now)) return;
+        sent = true;
+      }
+    }
+    const region = endpoint.relayRegion(this.#isConnected);
+    if (region !== 0) this.#sendRelayed(endpoint.relayPath(region), buf, offset, length);
+    else if (!sent) this.#unsent++;
   }
 
   /** Answers a datagram on the path it came by. */
   reply(path: Path, buf: Uint8Array, offset: number, length: number): void {
-    this.#sendRelayed(path, buf, offset, length);
+    if (path.kind === 'relay') this.#sendRelayed(path, buf, offset, length);
+    else if (this.#udp.send(path, buf, offset, length)) this.#directOut++;
+    else this.#unsent++;
   }
 
   /** The path the next packet takes; undefined: none is known. */
   pathTo(peer: Peer): Path | undefined {
     const endpoint = this.#endpoints.get(peer);
-    const region = endpoint?.relayRegion(this.#isConnected) ?? 0;
-    return region === 0 ? undefined : endpoint!.relayPath(region);
+    const direct = endpoint?.direct;
+    if (direct?.isTrusted(this.#options.clock.now())) return direct.best;
+    return endpoint && this.#relayPathTo(endpoint);
   }
 
-  /** A discovery ping through the relay; returns what gives it up, undefined when there is no way to ping. */
-  ping(peer: Peer, onPong: (pong: DiscoPong) => void): (() => void) | undefined {
-    const path = this.pathTo(peer);
-    return path && this.#disco.ping(path, onPong);
+  /** The relay region packets to the peer go through when there is no direct path; 0: none known. */
+  relayTo(peer: Peer): number {
+    return this.#endpoints.get(peer)?.relayRegion(this.#isConnected) ?? 0;
+  }
+
+  /**
+   * Discovery pings by the direct path, or by all paths there may be; every pong is told. Returns what gives it up,
+   * undefined when there is no way to ping.
+   */
+  ping(peer: Peer, onPong: (pong: MagicsockPong) => void): (() => void) | undefined {
+    const endpoint = this.#endpoints.get(peer);
+    const direct = endpoint && (endpoint.direct ?? this.#openDirect(endpoint));
+    if (!endpoint || isZeroKey(peer.node.DiscoKey)) return undefined;
+    const { clock } = this.#options;
+    const now = clock.now();
+    let given = false;
+    const tell = (pong: MagicsockPong): void => {
+      if (!given) onPong(pong);
+    };
+    const isDirect = direct?.isTrusted(now) === true;
+    direct?.ping(now, tell);
+    this.#lastSend = now;
+    this.#watch(endpoint);
+    const relay = isDirect ? undefined : this.#relayPathTo(endpoint);
+    const forget =
+      relay && this.#disco.pingRelayed(relay, (path) => tell({ path, latency: clock.now() - now }));
+    if (!direct && !forget) return undefined;
+    return () => {
+      given = true;
+      forget?.();
+    };
+  }
+
+  /** The machine's network changed, or it slept: nothing that was learnt of paths holds. */
+  networkChanged(): void {
+    if (this.#closed) return;
+    this.#own.forget();
+    this.#netchecker.forget();
+    this.#ownAt = Number.NEGATIVE_INFINITY;
+    for (const endpoint of this.#endpoints.values()) endpoint.direct?.reset();
+    // bound() measures.
+    this.#udp.rebind();
+  }
+
+  /** Measures the network anew, as soon as there are sockets to do it with. */
+  measure(why: string): void {
+    if (this.#isBound) this.#netchecker.request(why);
   }
 
   counters(): MagicsockCounters {
     return {
-      unknownSource: this.#unknownSource,
-      unsent: this.#unsent + this.#relays.dropped,
-      relayedIn: this.#relayedIn,
-      relayedOut: this.#relayedOut,
-      discoIgnored: this.#disco.ignored,
+      relay_packets_in: this.#relayedIn,
+      relay_packets_out: this.#relayedOut,
+      udp_packets_in: this.#directIn,
+      udp_packets_out: this.#directOut,
+      drop_in_unknown_source: this.#unknownSource,
+      drop_in_noise: this.#noise,
+      drop_in_stun: this.#staleStun,
+      drop_in_disco: this.#disco.ignored,
+      drop_in_disco_malformed: this.#disco.malformed,
+      drop_in_disco_replayed: this.#disco.replayed,
+      drop_out_no_path: this.#unsent + this.#relays.dropped,
+      drop_out_udp_full: this.#udp.dropped,
     };
   }
 
   close(): void {
+    this.#closed = true;
+    this.#tickTimer?.cancel();
+    this.#measureTimer?.cancel();
+    this.#netchecker.close();
+    for (const endpoint of this.#endpoints.values()) endpoint.close();
     this.#relays.close();
+    this.#udp.close();
+  }
+
+  #openDirect(endpoint: Endpoint): DirectPath | undefined {
+    const { peer } = endpoint;
+    if (isZeroKey(peer.node.DiscoKey)) return undefined;
+    const { crypto, log } = this.#options;
+    return endpoint.openDirect(this.#paths, {
+      newTxId: () => crypto.randomBytes(DISCO_TXID_LENGTH),
+      ping: (path, txId) => {
+        this.#disco.ping(path, peer, txId);
+      },
+      callPeer: () => this.#callPeer(endpoint),
+      pathChanged: (path) => {
+        log('debug', path ? 'direct path' : 'no direct path', {
+          peer: peer.node.Name,
+          path: path?.text,
+        });
+        this.#notePaused();
+      },
+    });
+  }
+
+  #relayPathTo(endpoint: Endpoint): RelayPath | undefined {
+    const region = endpoint.relayRegion(this.#isConnected);
+    return region === 0 ? undefined : endpoint.relayPath(region);
   }
 
   #receiveRelayed(region: number, source: Uint8Array, packet: Uint8Array): void {
@@ -162,13 +400,151 @@ export class Magicsock {
     else if (packet.length > 0) this.#sink.receive(packet, 0, packet.length, path);
   }
 
+  #receiveDirect(datagram: Uint8Array, from: UdpPath): void {
+    if (isStun(datagram)) {
+      if (!this.#netchecker.answer(datagram)) this.#staleStun++;
+    } else if (isDisco(datagram)) this.#disco.receiveDirect(datagram, from);
+    else if (datagram.length < MIN_DATAGRAM) this.#noise++;
+    else {
+      this.#directIn++;
+      this.#sink.receive(datagram, 0, datagram.length, from);
+    }
+  }
+
   #sendRelayed(path: RelayPath, buf: Uint8Array, offset: number, length: number): void {
     if (this.#relays.send(path.region, path.peer.keyBytes, buf, offset, length)) this.#relayedOut++;
     else this.#unsent++;
   }
 
+  #sendDisco(path: Path, envelope: Uint8Array): void {
+    if (path.kind === 'relay') this.#sendRelayed(path, envelope, 0, envelope.length);
+    else this.#udp.probe(path, envelope);
+  }
+
+  #pinged(peer: Peer, from: UdpPath, txId: Uint8Array): boolean {
+    const endpoint = this.#endpoints.get(peer);
+    const direct = endpoint && (endpoint.direct ?? this.#openDirect(endpoint));
+    return direct?.heardPing(from.address, from.port, txId, this.#options.clock.now()) === true;
+  }
+
+  #called(peer: Peer, endpoints: readonly DiscoEndpoint[]): void {
+    const endpoint = this.#endpoints.get(peer);
+    const direct = endpoint && (endpoint.direct ?? this.#openDirect(endpoint));
+    if (!direct) return;
+    const addresses = endpoints.flatMap(({ addr, port }) =>
+      isReachable(addr) ? [{ address: formatAddr(addr), port }] : [],
+    );
+    direct.called(addresses, this.#options.clock.now());
+    this.#watch(endpoint);
+  }
+
+  /** Asks the peer to ping us, with addresses of ours that are fresh. */
+  #callPeer(endpoint: Endpoint): void {
+    if (this.#options.clock.now() - this.#ownAt > FRESH_FOR) {
+      this.#toCall.add(endpoint);
+      this.measure('addresses to call a peer with');
+      return;
+    }
+    const path = this.#relayPathTo(endpoint);
+    if (!path) return;
+    const endpoints = this.#own.list.flatMap(({ addrPort }) => {
+      const parsed = parseAddrPort(addrPort);
+      return parsed ? [{ addr: parseAddr(parsed.addr)!, port: parsed.port }] : [];
+    });
+    this.#disco.send(path, endpoint.peer, { type: 'callMeMaybe', endpoints });
+  }
+
+  #bound(): void {
+    this.#isBound = true;
+    this.#sink.portChanged(this.#udp.port(4) || this.#udp.port(6));
+    this.measure('sockets');
+  }
+
+  #sendFailed(path: UdpPath): void {
+    for (const endpoint of this.#busy) endpoint.direct?.unreachable(path);
+  }
+
+  #updateOwn(report: NetcheckReport): void {
+    const { clock, port } = this.#options;
+    const now = clock.now();
+    const { globalV4, globalV6, otherGlobal } = report;
+    const changed = this.#own.update(
+      {
+        interfaces: networkInterfaces(),
+        portV4: this.#udp.port(4),
+        portV6: this.#udp.port(6),
+        isPortFixed: port !== 0,
+        portmapped: this.#portmapped,
+        stun: [globalV4, globalV6, ...otherGlobal].filter((each) => each !== undefined),
+        mappingVaries: report.mappingVaries,
+      },
+      now,
+    );
+    this.#ownAt = now;
+    if (changed) this.#sink.endpointsChanged(this.#own.list);
+    const waiting = [...this.#toCall];
+    this.#toCall.clear();
+    for (const endpoint of waiting) this.#callPeer(endpoint);
+  }
+
+  /** While something is sent, the mapping on the NAT must neither lapse nor change unnoticed. */
+  #measureLater(): void {
+    const { clock } = this.#options;
+    this.#measureTimer?.cancel();
+    if (this.#closed) return;
+    this.#measureTimer = clock.schedule(MEASURE_MIN + MEASURE_SPREAD * this.#random(), () => {
+      if (clock.now() - this.#lastSend <= ACTIVE_FOR) this.measure('periodic');
+    });
+  }
+
+  /** The peer's direct paths have timers running. */
+  #watch(endpoint: Endpoint): void {
+    const at = endpoint.direct?.nextTick ?? Number.POSITIVE_INFINITY;
+    if (at === Number.POSITIVE_INFINITY || this.#closed) return;
+    this.#busy.add(endpoint);
+    if (at < this.#tickAt) this.#arm(at);
+  }
+
+  #arm(at: number): void {
+    const { clock } = this.#options;
+    this.#tickTimer?.cancel();
+    this.#tickAt = at;
+    const delay = Math.max(TICK_GRANULARITY, at - clock.now());
+    this.#tickTimer = clock.schedule(delay, () => this.#tick());
+  }
+
+  #tick(): void {
+    this.#tickAt = Number.POSITIVE_INFINITY;
+    const now = this.#options.clock.now();
+    let next = Number.POSITIVE_INFINITY;
+    for (const endpoint of this.#busy) {
+      const direct = endpoint.direct;
+      if (direct && direct.nextTick <= now) direct.tick(now);
+      const at = direct?.nextTick ?? Number.POSITIVE_INFINITY;
+      if (at === Number.POSITIVE_INFINITY) this.#busy.delete(endpoint);
+      else next = Math.min(next, at);
+    }
+    this.#notePaused();
+    if (next !== Number.POSITIVE_INFINITY && next < this.#tickAt) this.#arm(next);
+  }
+
+  /** A full relay stops everybody, unless some peer has a direct path: then its own packets are dropped instead. */
+  #notePaused(): void {
+    const paused = this.#relayFull && !this.#anyDirect();
+    if (paused === this.#isPaused) return;
+    this.#isPaused = paused;
+    this.#sink.congested(paused);
+  }
+
+  #anyDirect(): boolean {
+    const now = this.#options.clock.now();
+    for (const endpoint of this.#busy) if (endpoint.direct?.isTrusted(now)) return true;
+    return false;
+  }
+
   #regionLost(region: number): void {
     for (const endpoint of this.#endpoints.values()) endpoint.forgetRegion(region);
+    if (!this.#closed && region === this.#relays.home) this.measure('home relay lost');
     this.#noteConnected();
   }
 
@@ -178,8 +554,22 @@ export class Magicsock {
     this.#wasConnected = connected;
     this.#sink.relayConnected(connected);
   }
+
+  #random(): number {
+    return (this.#options.crypto.randomBytes(1)[0] ?? 0) / 256;
+  }
 }
 
 function sameDisco(node: Node, disco: DiscoPublic | undefined): boolean {
   return node.DiscoKey === disco;
+}
+
+/** This host has an address of the family that others could be reached from; loopback counts where there is no other. */
+function hasFamily(family: Family): boolean {
+  const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  const isUsable = ({ internal, address }: { internal: boolean; address: string }): boolean =>
+    !internal && !address.toLowerCase().startsWith('fe80:');
+  const outside = addresses.filter(isUsable);
+  const of = outside.length > 0 ? outside : addresses;
+  return of.some(({ address }) => address.includes(':') === (family === 6));
 }
