@@ -285,8 +285,7 @@ export class DirectPath {
   #replace(addresses: readonly AddressAndPort[], origin: 'isInMap' | 'isInCall'): void {
     for (const candidate of this.#candidates.values()) candidate[origin] = false;
     for (const { address, port } of addresses) {
-      if (this.#candidates.size >= MAX_CANDIDATES) break;
-      const candidate = this.#candidate(address, port);
+      const candidate = this.#candidate(address, port, this.#candidates.size < MAX_CANDIDATES);
       if (candidate) candidate[origin] = true;
     }
     for (const candidate of this.#candidates.values()) {
@@ -296,10 +295,10 @@ export class DirectPath {
   }
 
   /** The candidate with this address, a new one if need be. */
-  #candidate(address: string, port: number): Candidate | undefined {
+  #candidate(address: string, port: number, mayAdd = true): Candidate | undefined {
     const found = this.#paths.find(address, port);
     const known = found && this.#candidates.get(found);
-    if (known) return known;
+    if (known || !mayAdd) return known;
     const path = this.#paths.acquire(address, port);
     if (!path) return undefined;
     const candidate: Candidate = {
