@@ -10,6 +10,8 @@ export interface BatchOptions {
   readonly json: NodeJson;
   readonly tailnet: () => Tailnet;
   readonly policy: () => PolicyView;
+  /** Tailnet name for people. */
+  readonly domain: string;
   /** Wall clock. */
   readonly now: () => number;
 }
@@ -156,6 +158,8 @@ export class Batch {
       const { users } = this.#options.tailnet();
       const profiles = newUsers.map((id) => userProfile(users.get(id)));
       parts.push(`"UserProfiles":[${profiles.join(',')}]`);
+      // Stock 1.102 looks users up in a table it only renews when a message holds more than peer changes.
+      parts.push(`"Domain":${JSON.stringify(this.#options.domain)}`);
     }
     if (extra.filter !== undefined) parts.push(`"PacketFilters":{"base":${extra.filter}}`);
     parts.push(`"ControlTime":"${this.#time}"`);

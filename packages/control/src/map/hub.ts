@@ -26,8 +26,6 @@ export interface HubCounters {
 export interface HubOptions extends BatchOptions {
   /** JSON text. */
   readonly dnsConfig: string;
-  /** Tailnet name for people. */
-  readonly domain: string;
   /** Milliseconds for which changes are gathered while they keep coming. */
   readonly gatherWindow: number;
   readonly random: () => number;

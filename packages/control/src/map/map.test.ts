@@ -97,7 +97,7 @@ test('a newcomer is told of once: with its user, when its stream opens, never ag
   assert.deepEqual(await quiet(stream), []);
   await next(await b.stream());
   const delta = await next(stream);
-  assert.deepEqual(Object.keys(delta), ['PeersChanged', 'UserProfiles', 'ControlTime']);
+  assert.deepEqual(Object.keys(delta), ['PeersChanged', 'UserProfiles', 'Domain', 'ControlTime']);
   assert.deepEqual(names(delta['PeersChanged']), ['b.cove.test.']);
   assert.equal(delta['PeersChanged'][0].Online, true);
   assert.deepEqual(delta['UserProfiles'][0].LoginName, 'bob@example.com');
