@@ -5,7 +5,7 @@ import { createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Duplex } from 'node:stream';
 import { Server } from '@cove/tsnet';
-import { dialSocks, stockPath } from './stockside.ts';
+import { dialSocks, stockPath, stockPeers } from './stockside.ts';
 import type {
   Answer,
   ContactAnswer,
@@ -130,6 +130,15 @@ async function pathTo(through: Through, address: string): Promise<string> {
   return peer?.currentAddress ?? '';
 }
 
+/** Which of these addresses are of no peer yet whose home relay is known. */
+async function strangers(through: Through, addresses: readonly string[]): Promise<string[]> {
+  const known =
+    through.flavour === 'stock'
+      ? await stockPeers(through.socket)
+      : node!.status().peers.flatMap((peer) => (peer.relay === '' ? [] : peer.addresses));
+  return addresses.filter((address) => !known.includes(address));
+}
+
 /** Milliseconds since `from` until the path is as wanted; undefined when the window ends before. */
 async function awaitPath(
   through: Through,
@@ -202,6 +211,8 @@ async function handle(request: Request): Promise<unknown> {
     }
     case 'contact':
       return contact(request);
+    case 'strangers':
+      return strangers(request.through, request.addresses);
     case 'await path':
       return awaitPath(request.through, request.address, request.wanted, {
         from: performance.now(),

@@ -7,6 +7,7 @@ import { Station } from './station.ts';
 /** Kinds whose pairs have medians in CI too. */
 export const MEDIAN_KINDS: readonly Kind[] = ['none', 'easy', 'hard', 'double'];
 export const ROUNDS = 5;
+const SETTLE = 1_000;
 
 export interface PlanOptions {
   readonly kinds: readonly Kind[];
@@ -72,6 +73,11 @@ export class Stations {
         await next.join(authKey);
     };
     await Promise.all([worker(), worker(), worker()]);
+    const present = [...this.#a, ...this.#b].map(([, station]) => station);
+    const addresses = present.flatMap((station) => Object.values(station.addresses));
+    for (const station of present) await station.meets(addresses);
+    // Until the last one has told its endpoints, a mapped port among them.
+    await new Promise((done) => setTimeout(done, SETTLE));
   }
 }
 

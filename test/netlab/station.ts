@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { eventually } from '../harness/lab.ts';
 import { CURRENT_RELEASE } from '../harness/peers.ts';
 import { StockNode } from '../harness/stocknode.ts';
 import type { Site } from './network.ts';
@@ -20,6 +21,7 @@ export type Flavour = 'cove' | 'stock';
 
 const PROGRAM = fileURLToPath(new URL('./covenode.js', import.meta.url));
 const CONTROL_PORT = 8090;
+const MEET_TIMEOUT = 30_000;
 
 export class Station {
   readonly site: Site;
@@ -78,6 +80,25 @@ export class Station {
 
   through(flavour: Flavour): Through {
     return flavour === 'cove' ? { flavour } : { flavour, socket: this.#stock!.socket };
+  }
+
+  /** Resolves when both nodes know all of these and their home relays. */
+  async meets(addresses: readonly string[]): Promise<void> {
+    for (const flavour of ['cove', 'stock'] as const) {
+      const own = Object.values(this.addresses);
+      const others = addresses.filter((address) => !own.includes(address));
+      let missing: string[] = [];
+      await eventually(
+        () => `${flavour} at ${this.site.name} does not know ${missing.join(', ')}`,
+        MEET_TIMEOUT,
+        async () => {
+          const through = this.through(flavour);
+          const command = { op: 'strangers', through, addresses: others } as const;
+          missing = (await this.#ask(command)) as string[];
+          return missing.length === 0;
+        },
+      );
+    }
   }
 
   contact(request: Omit<ContactRequest, 'op'>): Promise<ContactAnswer> {

@@ -7,13 +7,33 @@ const keepAlive = new Agent({ keepAlive: true });
 
 interface LocalStatus {
   readonly Peer?: Readonly<
-    Record<string, { readonly TailscaleIPs?: readonly string[]; readonly CurAddr?: string }>
+    Record<
+      string,
+      {
+        readonly TailscaleIPs?: readonly string[];
+        readonly CurAddr?: string;
+        readonly Relay?: string;
+      }
+    >
   > | null;
 }
 
 /** The direct address in use to a peer; '' through a relay. */
 export async function stockPath(socketPath: string, address: string): Promise<string> {
-  const status = await new Promise<LocalStatus>((done, fail) => {
+  const { Peer } = await localStatus(socketPath);
+  return (
+    Object.values(Peer ?? {}).find((peer) => peer.TailscaleIPs?.includes(address))?.CurAddr ?? ''
+  );
+}
+
+/** Addresses of the peers whose home relay it knows. */
+export async function stockPeers(socketPath: string): Promise<string[]> {
+  const { Peer } = await localStatus(socketPath);
+  return Object.values(Peer ?? {}).flatMap((peer) => (peer.Relay ? (peer.TailscaleIPs ?? []) : []));
+}
+
+function localStatus(socketPath: string): Promise<LocalStatus> {
+  return new Promise((done, fail) => {
     request(
       {
         socketPath,
@@ -34,10 +54,6 @@ export async function stockPath(socketPath: string, address: string): Promise<st
       .once('error', fail)
       .end();
   });
-  const peer = Object.values(status.Peer ?? {}).find((candidate) =>
-    candidate.TailscaleIPs?.includes(address),
-  );
-  return peer?.CurAddr ?? '';
 }
 
 /** A connection through the SOCKS5 proxy (RFC 1928, no authentication, an IPv4 address). */

@@ -61,6 +61,11 @@ export type Command =
       readonly hostname: string;
     }
   | { readonly op: 'down' }
+  | {
+      readonly op: 'strangers';
+      readonly through: Through;
+      readonly addresses: readonly string[];
+    }
   | ContactRequest
   | PathRequest
   | { readonly op: 'bulk'; readonly contact: number; readonly bytes: number }
