@@ -99,6 +99,33 @@ test('a second process on the same directory gets one sentence and changes nothi
   assert.equal((await running.ask('/')).status, 200);
 });
 
+test('cove ping shows a direct path and cove netcheck what the network lets through', async () => {
+  const pinged = await cove(['ping', 'go', '--dir', dir]);
+  assert.equal(pinged.code, 0, pinged.stderr);
+  assert.match(
+    pinged.stdout,
+    /pong from go \(100\.\d+\.\d+\.\d+\) via 127\.0\.0\.1:\d+ in \d+ms\n$/,
+  );
+  for (const type of ['tsmp', 'icmp', 'peerapi']) {
+    const { code, stdout, stderr } = await cove([
+      'ping',
+      'go',
+      `--${type}`,
+      '--json',
+      '--dir',
+      dir,
+    ]);
+    assert.equal(code, 0, stderr);
+    assert.equal((JSON.parse(stdout) as { type: string }).type, type);
+  }
+  const unknown = await cove(['ping', 'nobody', '--dir', dir]);
+  assert.equal(unknown.code, 1);
+  assert.match(unknown.stderr, /^cove: no machine of this network is called nobody/);
+  const { stdout } = await cove(['netcheck', '--json', '--dir', dir]);
+  const report = JSON.parse(stdout) as { udp: boolean; nearest: string };
+  assert.deepEqual([report.udp, report.nearest], [true, 'own']);
+});
+
 test('random bytes at every port crash nothing, and honest requests go on', async () => {
   const { stdout } = await cove(['status', '--dir', dir, '--json']);
   const status = JSON.parse(stdout) as {

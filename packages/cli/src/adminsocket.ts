@@ -136,7 +136,7 @@ export interface AdminCall {
 
 /**
  * Calls the running process of `dir`.
- * Throws `ERR_NOT_RUNNING` if none answers, `ERR_REFUSED` with its sentence if it refuses.
+ * Throws `ERR_NOT_RUNNING` if none answers, `ERR_REFUSED` with its sentence if it refuses; `cause.code` is the code it gave.
  */
 export async function callAdmin(
   dir: string,
@@ -160,20 +160,27 @@ export async function callAdmin(
     }
   });
   let rest = '';
-  let last: { result?: unknown; error?: string } | undefined;
+  let last: { result?: unknown; error?: string; code?: string } | undefined;
   response.setEncoding('utf8');
   for await (const chunk of response) {
     rest += chunk as string;
     const lines = rest.split('\n');
     rest = lines.pop()!;
     for (const line of lines) {
-      const message = JSON.parse(line) as { progress?: unknown; result?: unknown; error?: string };
+      const message = JSON.parse(line) as {
+        progress?: unknown;
+        result?: unknown;
+        error?: string;
+        code?: string;
+      };
       if (message.progress !== undefined) call.onProgress?.(message.progress);
       else last = message;
     }
   }
   if (last === undefined)
     throw new CliError('ERR_REFUSED', 'the running cove ended before it answered');
-  if (last.error !== undefined) throw new CliError('ERR_REFUSED', last.error);
+  if (last.error !== undefined) {
+    throw new CliError('ERR_REFUSED', last.error, { cause: { code: last.code } });
+  }
   return last.result;
 }

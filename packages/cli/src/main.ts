@@ -6,6 +6,7 @@ import { controlCommand } from './commands/control.ts';
 import { derpCommand } from './commands/derp.ts';
 import { golinkCommand } from './commands/golink.ts';
 import { nodeCommand } from './commands/node.ts';
+import { netcheckCommand, pingCommand } from './commands/ping.ts';
 import { policyCommand } from './commands/policy.ts';
 import { statusCommand } from './commands/status.ts';
 import { upCommand } from './commands/up.ts';
@@ -27,6 +28,8 @@ function program(): Command {
     upCommand(),
     golinkCommand(),
     statusCommand(),
+    pingCommand(),
+    netcheckCommand(),
     authkeyCommand(),
     nodeCommand(),
     policyCommand(),

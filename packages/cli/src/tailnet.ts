@@ -4,6 +4,7 @@ import { hostname as machineName, userInfo } from 'node:os';
 import { Server } from '@cove/tsnet';
 import { controlHandlers } from './admin/control.ts';
 import { golinkHandlers } from './admin/golink.ts';
+import { nodeHandlers } from './admin/node.ts';
 import { processHandlers } from './admin/process.ts';
 import { type AdminHandlers, serveAdmin } from './adminsocket.ts';
 import { type Coordinator, openCoordinator } from './coordinator.ts';
@@ -148,6 +149,10 @@ async function open(options: TailnetOptions, opened: Disposal): Promise<Tailnet>
   clearTimeout(timer);
   handlers = {
     ...processHandlers({ settings, coordinator, services, doorway, doorwayNode }),
+    ...nodeHandlers(
+      doorwayNode,
+      (id) => control.getDerpMap().Regions?.[String(id)]?.RegionCode ?? String(id),
+    ),
     ...controlHandlers(control),
     ...golinkHandlers(links!.golink),
   };

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Golink, ImportProgress, ImportReport } from '@cove/golink';
 import { Command } from 'commander';
 import { golinkHandlers } from '../admin/golink.ts';
+import { nodeHandlers } from '../admin/node.ts';
 import { processHandlers } from '../admin/process.ts';
 import { callAdmin, refuseIfRunning, serveAdmin } from '../adminsocket.ts';
 import { openDataDir } from '../datadir.ts';
@@ -97,7 +98,11 @@ async function serve(options: ServeOptions): Promise<void> {
   );
   opened.use(service);
   patience.extend();
-  handlers = { ...processHandlers({ services: [service] }), ...golinkHandlers(app!.golink) };
+  handlers = {
+    ...processHandlers({ services: [service] }),
+    ...nodeHandlers(service.node, String),
+    ...golinkHandlers(app!.golink),
+  };
   output.line(
     `go/ links are at ${service.url} (${service.ips.join(', ')}) for everyone on the tailnet; data in ${dir.root}`,
   );

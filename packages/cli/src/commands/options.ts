@@ -20,6 +20,13 @@ export function parsePort(text: string): number {
   );
 }
 
+/** A count of one or more. Throws `ERR_USAGE`. */
+export function parseCount(text: string): number {
+  const count = Number(text);
+  if (/^\d{1,6}$/.test(text) && count > 0) return count;
+  throw new CliError('ERR_USAGE', `${text} is not a count: give a number from 1`);
+}
+
 const UNITS: Readonly<Record<string, number>> = {
   s: 1000,
   m: 60_000,
