@@ -231,6 +231,14 @@ export class Stack {
     if (!paused) this.#tcp.touchAll();
   }
 
+  /**
+   * Packets to some addresses take another path now: what waits for a doubled timeout is sent again at once, and what
+   * came is acknowledged again, because the last acknowledgement may have been lost.
+   */
+  pathChanged(leadsTo: (remoteAddress: string) => boolean): void {
+    this.#tcp.pathChanged(leadsTo);
+  }
+
   /** Starts a connection. Throws EINVAL, EADDRNOTAVAIL, EAFNOSUPPORT, EADDRINUSE, RangeError; the rest ends in `closed`. */
   connect(options: ConnectOptions): TcpSocket {
     const remote = requireAddress(options.remoteAddress);

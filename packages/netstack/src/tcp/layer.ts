@@ -24,7 +24,7 @@ import { RttEstimator } from './rto.ts';
 import { seqAdd, seqLe, seqLt } from './seq.ts';
 import { Socket } from './socket.ts';
 import { ConnectionTable, connectionKey } from './table.ts';
-import { Event, Rexmit, State, Tcb } from './tcb.ts';
+import { AckDue, Event, Rexmit, State, Tcb } from './tcb.ts';
 import { expire } from './timeouts.ts';
 import { transmit } from './transmit.ts';
 import { scaleFor, tuneReceiveBuffer } from './window.ts';
@@ -395,6 +395,23 @@ export class TcpLayer implements TcpOwner {
   /** Gives every connection its turn, after a pause of the link. */
   touchAll(): void {
     for (const tcb of this.#table) this.touch(tcb);
+  }
+
+  /** See Stack. */
+  pathChanged(leadsTo: (remoteAddress: string) => boolean): void {
+    const { now } = this.#ctx;
+    const soon = (at: number): number => (at === Number.POSITIVE_INFINITY ? at : now);
+    for (const tcb of this.#table) {
+      if (!leadsTo(tcb.remote.text)) continue;
+      if (tcb.rtt.backoff > 0) {
+        tcb.rtt.backoff = 0;
+        tcb.rexmitAt = soon(tcb.rexmitAt);
+        tcb.persistAt = soon(tcb.persistAt);
+      }
+      if (tcb.state >= State.ESTABLISHED) tcb.ackDue = AckDue.BATCH;
+      this.touch(tcb);
+      this.reschedule(tcb);
+    }
   }
 
   reschedule(tcb: Tcb): void {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { established, type Script } from '../testing/scripted.ts';
+import { established, PEER, type Script } from '../testing/scripted.ts';
 
 const SACK = { mss: 1000, sackOk: true, scale: 4 };
 
@@ -302,4 +302,29 @@ test('black hole: two timeouts of full segments halve the segment (RFC 4821)', (
   s.arrives({ flags: 'A', seq: 1, ack: 6201 });
   s.write('z'.repeat(5000));
   s.expect({ flags: 'A', seq: 6201, length: 620 });
+});
+
+test('RTO: a new path ends the wait of a doubled timeout and repeats the acknowledgement', () => {
+  const s = tenInFlight({ mss: 1000 });
+  s.advance(190);
+  s.advance(400);
+  s.clear();
+  s.stack.pathChanged((address) => address === '100.64.0.9');
+  s.advance(1);
+  s.expectNothing();
+  s.stack.pathChanged((address) => address === PEER);
+  s.advance(1);
+  // Two timeouts halved the segment.
+  s.expect({ flags: 'A', seq: 1, ack: 1, length: 536 });
+  s.expect({ flags: 'A', seq: 537, length: 464 });
+  s.advance(198);
+  s.expectNothing();
+});
+
+test('a new path costs a connection that waits for nothing one acknowledgement', () => {
+  const s = established({});
+  s.stack.pathChanged(() => true);
+  s.advance(1);
+  s.expect({ flags: 'A', seq: 1, ack: 1, length: 0 });
+  s.expectNothing();
 });
