@@ -51,10 +51,11 @@ export type PcpResponse =
       readonly epoch: number;
     };
 
-/** 16 bytes of an IPv4 address's text. Throws RangeError for any other text. */
+/** The 16 bytes of an address's text. Throws RangeError for any other text. */
 function mapped(address: string): Uint8Array {
   const bytes = parseAddr(address);
-  if (bytes?.length !== 4) throw new RangeError(`not an IPv4 address: ${address}`);
+  if (bytes === undefined) throw new RangeError(`not an address: ${address}`);
+  if (bytes.length === 16) return bytes;
   const out = new Uint8Array(16);
   out.fill(255, 10, 12);
   out.set(bytes, 12);

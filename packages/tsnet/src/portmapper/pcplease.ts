@@ -13,7 +13,6 @@ import { parseNatPmpResponse } from './natpmp.ts';
 import {
   encodeAnnounceRequest,
   encodePcpMapRequest,
-  PCP_NONCE_LENGTH,
   type PcpResponse,
   parsePcpResponse,
 } from './pcp.ts';
@@ -62,15 +61,18 @@ export async function probePcp(
   return typeof answer === 'object' && answer.type === 'announce';
 }
 
-/** suggestedPort: 0, or the external port held before. Does not reject. */
+/**
+ * nonce: 12 bytes, the same for as long as the internal port is mapped. suggestedPort: 0, or the external port held
+ * before. Does not reject.
+ */
 export function mapPcp(
   env: Surroundings,
   gateway: Gateway,
+  nonce: Uint8Array,
   internalPort: number,
   suggestedPort: number,
   signal: AbortSignal,
 ): Promise<Attempt> {
-  const nonce = env.randomBytes(PCP_NONCE_LENGTH);
   const request = (port: number, address: string, lifetime: number): Uint8Array =>
     encodePcpMapRequest({
       client: gateway.self,

@@ -22,11 +22,14 @@ import {
 } from './lease.ts';
 import { NAT_PMP_PORT } from './natpmp.ts';
 import { mapNatPmp, probeNatPmp } from './natpmplease.ts';
+import { PCP_NONCE_LENGTH } from './pcp.ts';
 import { mapPcp, probePcp } from './pcplease.ts';
 import { mapUpnp, searchUpnp } from './upnplease.ts';
 
 /** Milliseconds. */
 const SERVICE_TRUST = 10 * 60_000;
+/** `probe` is called with every measurement of the relays: so often need nobody ask who is not there. */
+const ABSENCE_TRUST = 60_000;
 /** Whoever answers later than this is noted, but not waited for if anybody was in time. */
 const PROBE_WAIT = 250;
 const CREATION_LIMIT = 5_000;
@@ -83,11 +86,15 @@ export class PortMapper implements AsyncDisposable {
   readonly #env: Surroundings;
   readonly #counters: PortMapperCounters = { malformed: 0, foreign: 0 };
   readonly #closing: AbortController = new AbortController();
+  /** Ends what goes on with a gateway when there may be another. */
+  #attached: AbortController = new AbortController();
   readonly #epochs: Map<'nat-pmp' | 'pcp', EpochSample> = new Map();
   #gateway: Gateway | undefined;
   #seen: Seen = { locations: [] };
   #probing: Promise<void> | undefined;
+  #probedAt = Number.NEGATIVE_INFINITY;
   #localPort: number | undefined;
+  #nonce: Uint8Array = new Uint8Array(PCP_NONCE_LENGTH);
   #held: Held | undefined;
   #published: PortMapping | undefined;
   /** The last external port, asked for again. */
@@ -119,14 +126,15 @@ export class PortMapper implements AsyncDisposable {
   }
 
   /**
-   * Which services the gateway has, by their answers of the last ten minutes; the others are asked anew, and have
-   * 250 ms for it.
-   * Rejects with the signal's reason, and with ERR_CLOSED.
+   * Which services the gateway has, by their answers of the last ten minutes; the others are asked, once a
+   * minute at most, and have 250 ms for it. Rejects with the signal's reason, and with ERR_CLOSED.
    */
   async probe(signal?: AbortSignal): Promise<PortServices> {
     if (this.#closed) throw closedError('the port mapper');
-    await this.#lookForGateway();
-    await this.#probeServices();
+    const moved = await this.#lookForGateway();
+    if (moved && this.#localPort !== undefined) this.#wake();
+    const asked = this.#env.clock.now() - this.#probedAt;
+    if (this.#probing || asked >= ABSENCE_TRUST) await this.#probeServices();
     signal?.throwIfAborted();
     return this.#services();
   }
@@ -138,14 +146,15 @@ export class PortMapper implements AsyncDisposable {
   ensure(localPort: number): void {
     if (this.#localPort === localPort) return;
     this.#localPort = localPort;
+    // The gateway keeps to the nonce that made a mapping, even if its answer never came here.
+    this.#nonce = this.#env.randomBytes(PCP_NONCE_LENGTH);
     this.#failures = 0;
     this.#wake();
   }
 
   /** After a change of the network or after sleep: looks for the gateway anew, and renews what it holds. */
   networkChanged(): void {
-    this.#seen = { locations: [] };
-    this.#failures = 0;
+    this.#forget();
     if (this.#held) this.#held.renewAt = this.#env.clock.now();
     if (this.#localPort !== undefined) this.#wake();
   }
@@ -162,6 +171,7 @@ export class PortMapper implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#closing.abort();
+    this.#attached.abort();
     this.#timer?.cancel();
     await this.#running;
     await this.#probing;
@@ -219,6 +229,7 @@ export class PortMapper implements AsyncDisposable {
 
   async #renew(held: Held): Promise<void> {
     const { clock } = this.#env;
+    const attached = this.#attached.signal;
     const attempt = await this.#limited((signal) => held.lease.renew(signal));
     // The gateway may have been exchanged for another meanwhile.
     if (this.#held !== held) return;
@@ -226,7 +237,8 @@ export class PortMapper implements AsyncDisposable {
       this.#hold(attempt.lease, held.internalPort);
       return;
     }
-    if (this.#closed) return;
+    // Cut off, which says nothing of the gateway.
+    if (attached.aborted) return;
     this.#noteFailure(held.lease.protocol, attempt);
     const left = held.goodUntil - clock.now();
     if (attempt.failed === 'silent' && left > 0) {
@@ -247,7 +259,7 @@ export class PortMapper implements AsyncDisposable {
     const lease = await this.#limited(async (signal) => {
       const ways = [
         ['nat-pmp', pmp, () => mapNatPmp(this.#env, gateway, localPort, port, signal)],
-        ['pcp', pcp, () => mapPcp(this.#env, gateway, localPort, port, signal)],
+        ['pcp', pcp, () => mapPcp(this.#env, gateway, this.#nonce, localPort, port, signal)],
         ['upnp', upnp, () => mapUpnp(this.#env, gateway, locations, localPort, port, signal)],
       ] as const;
       for (const [protocol, offered, map] of ways) {
@@ -272,7 +284,8 @@ export class PortMapper implements AsyncDisposable {
 
   #publish(): void {
     const before = this.#published;
-    const held = this.#held;
+    // One of a port that is no longer wanted is about to be replaced.
+    const held = this.#held?.internalPort === this.#localPort ? this.#held : undefined;
     this.#published = held && {
       external: formatAddrPort(held.lease.externalAddress, held.lease.externalPort),
       protocol: held.lease.protocol,
@@ -288,19 +301,31 @@ export class PortMapper implements AsyncDisposable {
     this.#options.onChange(this.#published);
   }
 
-  async #lookForGateway(): Promise<void> {
+  /** Whether there is another than before. */
+  async #lookForGateway(): Promise<boolean> {
     const find = this.#options.findGateway ?? findGateway;
     const found = await find(this.#closing.signal);
     const known = this.#gateway;
-    if (this.#closed || (found?.address === known?.address && found?.self === known?.self)) return;
+    if (this.#closed || (found?.address === known?.address && found?.self === known?.self)) {
+      return false;
+    }
     this.#gateway = found;
-    this.#seen = { locations: [] };
+    this.#forget();
     this.#epochs.clear();
-    this.#failures = 0;
     this.#previousPort = 0;
     // The old gateway is out of reach; what it mapped ends by itself.
     this.#held = undefined;
-    if (this.#localPort !== undefined) this.#wake();
+    return true;
+  }
+
+  /** What is believed of services, and what is being asked. */
+  #forget(): void {
+    this.#attached.abort();
+    this.#attached = new AbortController();
+    this.#seen = { locations: [] };
+    this.#probing = undefined;
+    this.#probedAt = Number.NEGATIVE_INFINITY;
+    this.#failures = 0;
   }
 
   #isThere(protocol: ProtocolName): boolean {
@@ -321,14 +346,18 @@ export class PortMapper implements AsyncDisposable {
   async #probeServices(): Promise<void> {
     const gateway = this.#gateway;
     if (gateway === undefined) return;
-    this.#probing ??= this.#probeGateway(gateway).finally(() => {
-      this.#probing = undefined;
-    });
+    if (this.#probing === undefined) {
+      const probing = this.#probeGateway(gateway).finally(() => {
+        if (this.#probing === probing) this.#probing = undefined;
+      });
+      this.#probing = probing;
+    }
     await Promise.race([this.#probing, sleep(this.#env.clock, PROBE_WAIT)]);
   }
 
   async #probeGateway(gateway: Gateway): Promise<void> {
-    const { signal } = this.#closing;
+    this.#probedAt = this.#env.clock.now();
+    const { signal } = this.#attached;
     const seen = this.#seen;
     const { pmp, pcp, upnp } = this.#services();
     const ask = async (
@@ -376,7 +405,7 @@ export class PortMapper implements AsyncDisposable {
     const limit = new AbortController();
     const timer = this.#env.clock.schedule(CREATION_LIMIT, () => limit.abort());
     try {
-      return await work(AbortSignal.any([limit.signal, this.#closing.signal]));
+      return await work(AbortSignal.any([limit.signal, this.#attached.signal]));
     } finally {
       timer.cancel();
     }
