@@ -11,6 +11,8 @@ import { KEEP_ALIVE, MapMessage } from './frame.ts';
 import { timeText, userProfile } from './nodejson.ts';
 import type { MapStream } from './stream.ts';
 
+/** Longest time changes are gathered, however long telling them takes. */
+const MAX_WINDOW_MS = 100;
 const KEEP_ALIVE_MS = 50_000;
 const KEEP_ALIVE_JITTER_MS = 9_000;
 
@@ -51,6 +53,7 @@ export class Hub {
   #seq = 0;
   #lastFlush = 0;
   #flushMs = 0;
+  #flushedChanges = 0;
   #cancel: (() => void) | undefined;
 
   constructor(options: HubOptions) {
@@ -106,8 +109,10 @@ export class Hub {
 
   #schedule(): void {
     if (this.#cancel !== undefined) return;
-    // Telling everybody takes its time: at most half of all time goes there.
-    const window = Math.max(this.#options.gatherWindow, 2 * this.#flushMs);
+    // Telling everybody takes its time. In a storm (many changes a flush) at most a quarter of all time goes there;
+    // changes that come one by one wait for the window and no longer.
+    const storm = Math.min(4, this.#flushedChanges) * this.#flushMs;
+    const window = Math.max(this.#options.gatherWindow, Math.min(storm, MAX_WINDOW_MS));
     const wait = this.#lastFlush + window - performance.now();
     if (wait <= 0) {
       const timer = setImmediate(() => this.flush());
@@ -252,6 +257,7 @@ export class Hub {
       if (removed) this.#options.tailnet().releaseSlot(node.slot);
     }
     this.#flushMs = performance.now() - this.#lastFlush;
+    this.#flushedChanges = batch.changes.length;
   }
 
   /** Ends all streams; clients come back for a full map. */
