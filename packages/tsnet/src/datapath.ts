@@ -4,6 +4,7 @@
 import { Stack, type StackOptions } from '@cove/netstack';
 import type { Crypto } from '@cove/protocol/crypto';
 import { nodePublic, type PrivateKey } from '@cove/protocol/keys';
+import { parseAddr } from '@cove/protocol/netaddr';
 import { COUNT_NAMES, Device, PrefixTable, type Peer as WireGuardPeer } from '@cove/wireguard';
 import type { Clock } from './clock.ts';
 import { Filter, VERDICT_NAMES, Verdict } from './filter/filter.ts';
@@ -22,6 +23,8 @@ export interface DataPathSink {
   reply(path: Path, buf: Uint8Array, offset: number, length: number): void;
   /** A turn is needed: something is due or waits to be sent. */
   wake(): void;
+  /** What TCP sends to the peer goes unanswered. */
+  suspect(peer: Peer): void;
   /** A peer answered our TSMP ping. `data` is 8 borrowed bytes. */
   pong(peer: Peer, data: Uint8Array, peerApiPort: number): void;
   /** A peer refuses the connection from our port to its address. */
@@ -85,6 +88,10 @@ export class DataPath {
       wake: () => sink.wake(),
       // No listener, no answer: stock nodes are silent about closed UDP ports.
       unhandledUdp: () => true,
+      pathSuspect: (remote) => {
+        const peer = this.peerFor(parseAddr(remote)!);
+        if (peer) sink.suspect(peer);
+      },
       ...(options.tcp ? { tcp: options.tcp } : {}),
     });
     this.#options = options;
@@ -164,6 +171,12 @@ export class DataPath {
   /** The peer an address is routed to. */
   peerFor(address: Uint8Array): Peer | undefined {
     return this.#routes.lookup(address);
+  }
+
+  /** Packets to the peer take another path now. */
+  pathChanged(peer: Peer): void {
+    this.stack.pathChanged((address) => this.peerFor(parseAddr(address)!) === peer);
+    this.#sink.wake();
   }
 
   /** A WireGuard datagram from outside; overwritten. */

@@ -16,6 +16,10 @@ export const TRUST_FOR = 6_500;
 export const PING_TIMEOUT = 5_000;
 /** Between pings to one candidate, heartbeats apart. */
 export const PING_SPACING = 5_000;
+/** A path under suspicion must answer within this, or four of its round trips. */
+export const SUSPECT_GRACE = 500;
+/** A path that answered this recently is not suspected. */
+export const SUSPECT_AFTER = 1_000;
 /** No better path is looked for at or below this latency. */
 export const GOOD_LATENCY = 5;
 /** Between looking for a better path than a slow direct one. */
@@ -40,6 +44,8 @@ export interface DirectPathSink {
   callPeer(): void;
   /** The best path is another now, or (undefined) none. */
   pathChanged(path: UdpPath | undefined): void;
+  /** The best path is not trusted any more. */
+  trustLost(): void;
 }
 
 export interface DirectPong {
@@ -74,6 +80,10 @@ export class DirectPath {
   #best: UdpPath | undefined;
   #bestLatency = 0;
   #trustedUntil = Number.NEGATIVE_INFINITY;
+  /** The last pong of the best path. */
+  #lastPong = Number.NEGATIVE_INFINITY;
+  /** trustLost() was told, or there was no trust. */
+  #isLossTold = true;
   #lastSend = Number.NEGATIVE_INFINITY;
   #lastRound = Number.NEGATIVE_INFINITY;
   /** When a round would ping anybody at all. */
@@ -163,10 +173,27 @@ export class DirectPath {
     }
     if (path === this.#best) {
       this.#bestLatency = latency;
+      this.#lastPong = now;
       this.#trustedUntil = now + TRUST_FOR;
+      this.#isLossTold = false;
     }
     ping.onPong?.({ path, latency });
     return true;
+  }
+
+  /**
+   * There are signs that the best path does not carry packets: they go unanswered, or the peer avoids it. It is asked,
+   * and must answer soon to stay trusted.
+   */
+  suspect(now: number): void {
+    const best = this.#best;
+    if (best === undefined || now - this.#lastPong < SUSPECT_AFTER || !this.isTrusted(now)) return;
+    if (this.#trustedUntil < this.#lastPong + TRUST_FOR) return;
+    this.#trustedUntil = Math.min(
+      this.#trustedUntil,
+      now + Math.max(SUSPECT_GRACE, 4 * this.#bestLatency),
+    );
+    this.#ping(best, now, undefined);
   }
 
   /** Pings for a person: the best path if it is trusted, all candidates if not. Counts as sending. */
@@ -211,6 +238,7 @@ export class DirectPath {
   /** When tick must be called; Infinity: not before something happens. */
   get nextTick(): number {
     let at = this.#nextHeartbeat;
+    if (!this.#isLossTold) at = Math.min(at, this.#trustedUntil + 1);
     for (const ping of this.#pings.values()) {
       at = Math.min(at, ping.at + PING_TIMEOUT);
       break;
@@ -225,6 +253,10 @@ export class DirectPath {
       if (ping.path === this.#best && !this.isTrusted(now)) this.#setBest(undefined);
     }
     if (now >= this.#nextHeartbeat) this.#heartbeat(now);
+    if (!this.#isLossTold && !this.isTrusted(now)) {
+      this.#isLossTold = true;
+      this.#sink.trustLost();
+    }
   }
 
   /** Gives all paths back. */
@@ -233,6 +265,7 @@ export class DirectPath {
     this.#candidates.clear();
     this.#pings.clear();
     this.#best = undefined;
+    this.#isLossTold = true;
     this.#nextHeartbeat = Number.POSITIVE_INFINITY;
     this.#nextRound = Number.POSITIVE_INFINITY;
   }
@@ -343,7 +376,10 @@ export class DirectPath {
   }
 
   #setBest(path: UdpPath | undefined): void {
-    if (path === undefined) this.#trustedUntil = Number.NEGATIVE_INFINITY;
+    if (path === undefined) {
+      this.#trustedUntil = Number.NEGATIVE_INFINITY;
+      this.#isLossTold = true;
+    }
     if (path === this.#best) return;
     this.#best = path;
     this.#bestLatency = 0;

@@ -34,6 +34,8 @@ export interface MagicsockSink {
   relayConnected(connected: boolean): void;
   /** Stop (true) or resume making new segments. */
   congested(on: boolean): void;
+  /** Packets to the peer take another path than before. */
+  pathChanged(peer: Peer): void;
   /** The home region is another now; 0: none. */
   homeChanged(region: number): void;
   measured(report: NetcheckReport): void;
@@ -242,6 +244,7 @@ export class Magicsock {
         this.#disco.removePeer(peer, before.DiscoKey);
         this.#disco.addPeer(peer);
         endpoint?.direct?.distrust();
+        if (endpoint) this.#watch(endpoint);
       }
     }
   }
@@ -320,6 +323,14 @@ export class Magicsock {
     };
   }
 
+  /** What goes to the peer seems not to arrive: the direct path is tested. */
+  suspect(peer: Peer): void {
+    const endpoint = this.#endpoints.get(peer);
+    if (!endpoint?.direct) return;
+    endpoint.direct.suspect(this.#options.clock.now());
+    this.#watch(endpoint);
+  }
+
   /** The machine's network changed, or it slept: nothing that was learnt of paths holds. */
   networkChanged(): void {
     if (this.#closed) return;
@@ -378,9 +389,19 @@ export class Magicsock {
           peer: peer.node.Name,
           path: path?.text,
         });
-        this.#notePaused();
+        this.#pathChanged(peer);
+      },
+      trustLost: () => {
+        log('debug', 'direct path does not answer', { peer: peer.node.Name });
+        this.#pathChanged(peer);
       },
     });
+  }
+
+  #pathChanged(peer: Peer): void {
+    if (this.#closed) return;
+    this.#notePaused();
+    this.#sink.pathChanged(peer);
   }
 
   #relayPathTo(endpoint: Endpoint): RelayPath | undefined {
@@ -397,7 +418,11 @@ export class Magicsock {
     }
     const path = endpoint.heardThrough(region);
     if (isDisco(packet)) this.#disco.receiveRelayed(packet, path);
-    else if (packet.length > 0) this.#sink.receive(packet, 0, packet.length, path);
+    else if (packet.length > 0) {
+      // Perhaps the peer has seen before us that the direct path is dead.
+      if (endpoint.direct?.best) this.suspect(endpoint.peer);
+      this.#sink.receive(packet, 0, packet.length, path);
+    }
   }
 
   #receiveDirect(datagram: Uint8Array, from: UdpPath): void {
