@@ -23,6 +23,8 @@ export class TestTailnet implements AsyncDisposable {
   #control: ControlServer | undefined;
   #relay: DerpListener | undefined;
   #port = 0;
+  /** A relay of its own lets in whom it knows while control is away. */
+  #isControlAway = false;
   #relayPort = 0;
 
   private constructor(dir: string, options: Partial<ControlOptions>) {
@@ -39,6 +41,10 @@ export class TestTailnet implements AsyncDisposable {
 
   get control(): ControlServer {
     return this.#control!;
+  }
+
+  get isControlAway(): boolean {
+    return this.#isControlAway;
   }
 
   get url(): string {
@@ -60,9 +66,11 @@ export class TestTailnet implements AsyncDisposable {
     });
     this.#control.attach(http);
     this.#http = http;
+    this.#isControlAway = false;
   }
 
   async stopControl(): Promise<void> {
+    this.#isControlAway = true;
     const http = this.#http!;
     const closed = new Promise((resolve) => http.close(resolve));
     await this.#control!.close();
@@ -75,7 +83,7 @@ export class TestTailnet implements AsyncDisposable {
       certDir: join(this.dir, 'relay'),
       port: this.#relayPort,
       stunPort: 0,
-      verify: (key) => this.control.isKnownNode(key),
+      verify: (key) => this.#isControlAway || this.control.isKnownNode(key),
     });
     this.#relayPort = this.#relay.addresses[0]!.port;
     const node = this.#relay.derpNode({

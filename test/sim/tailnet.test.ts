@@ -1,6 +1,7 @@
 // Nodes of one tailnet in one process: they log in, find each other by name and talk through the tunnel.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import { createServer, get, type IncomingMessage } from 'node:http';
 import { createServer as createHttpsServer, get as getHttps } from 'node:https';
 import { join } from 'node:path';
@@ -419,6 +420,30 @@ describe('a tailnet in one process', () => {
       'news',
       30_000,
     );
+  });
+
+  test('control away: a node that restarts starts from the last map, with its address, and news arrive later', async () => {
+    const first = await tailnet.upNode('phoenix');
+    const { ips } = await first.up();
+    await until(() => first.status().peers.length > 0, 'phoenix knows its peers');
+    await first.close();
+    await tailnet.stopControl();
+    try {
+      const second = await tailnet.newNode('phoenix', { key: false });
+      const up = await second.up({ signal: AbortSignal.timeout(20_000) });
+      assert.deepEqual(up.ips, ips);
+      const response = await second.fetch('http://web/');
+      assert.match(await response.text(), /phoenix/);
+      assert.match(second.status().problem ?? '', /cannot be reached|was lost/);
+      await tailnet.startControl();
+      await until(() => second.status().problem === undefined, 'the server is back', 30_000);
+      await second.logout();
+      await assert.rejects(stat(join(tailnet.dir, 'nodes', 'phoenix', 'netmap.cache')), {
+        code: 'ENOENT',
+      });
+    } finally {
+      if (tailnet.isControlAway) await tailnet.startControl();
+    }
   });
 
   test('relay away and back: traffic resumes', async () => {

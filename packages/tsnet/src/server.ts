@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { nodeCrypto } from '@cove/crypto';
 import { utf8Decode, utf8Encode } from '@cove/protocol/bytes';
 import type { Crypto } from '@cove/protocol/crypto';
-import { discoPublic, PrivateKey } from '@cove/protocol/keys';
+import { discoPublic, nodePublic, PrivateKey } from '@cove/protocol/keys';
 import type { Hostinfo, NetInfo } from '@cove/protocol/tailcfg';
 import {
   TailnetAgent,
@@ -16,7 +16,7 @@ import {
   type UndiciConnector,
   undiciConnector,
 } from './agent.ts';
-import { type Clock, systemClock } from './clock.ts';
+import { type Clock, systemClock, type Timer } from './clock.ts';
 import type { Conn } from './conn.ts';
 import { ControlClient } from './control/client.ts';
 import { type ControlUrl, parseControlUrl } from './control/controlurl.ts';
@@ -38,12 +38,14 @@ import type { Listener } from './listener.ts';
 import { type Log, publishingLog, silent } from './log.ts';
 import type { NetcheckReport } from './magicsock/netcheck.ts';
 import {
+  applyExpiry,
   computedName,
   magicDnsSuffix,
   type NetworkMap,
   nodeAddresses,
   nodeName,
 } from './netmap.ts';
+import { NetworkMapCache } from './netmapcache.ts';
 import type { DialOptions, ListenOptions, ServerOptions, UpResult } from './options.ts';
 import type { PacketConn } from './packetconn.ts';
 import type { PingOptions, PingResult } from './ping.ts';
@@ -63,6 +65,8 @@ export interface ServerEvents {
 
 const TAG = /^tag:[A-Za-z][A-Za-z0-9-]*$/;
 const LOGOUT_TIMEOUT = 5_000;
+/** How long the server may take to send a map before the cached one is used. */
+const CACHE_GRACE = 4_000;
 /** In the state: decimal. */
 const UDP_PORT_KEY = '_cove-udp-port';
 const UNSPECIFIED = new Set(['', '0.0.0.0', '::', '[::]']);
@@ -92,6 +96,9 @@ export class Server extends EventEmitter<ServerEvents> {
   #loginUrl: string | undefined;
   #problem: TsnetError | undefined;
   #netInfo: NetInfo | undefined;
+  #cache: NetworkMapCache | undefined;
+  /** Runs until the server has sent a map, or the cached one was tried. */
+  #cacheTimer: Timer | undefined;
   #lastHostinfo = '';
   #fetchAgents: FetchAgents | undefined;
   /** Told of every change; a set, because any number may wait. */
@@ -168,9 +175,17 @@ export class Server extends EventEmitter<ServerEvents> {
           problem: (error) => this.#onProblem(error),
         },
       });
+      const wasLoggedIn = identity.login !== undefined;
       this.#client.start();
       this.#login = identity.login!;
       this.#engine = this.#openEngine(identity.login!.nodeKey, discoKey);
+      if (this.#dir !== undefined && !ephemeral) {
+        this.#cache = new NetworkMapCache(this.#dir, this.#clock, (error) =>
+          this.#log('info', 'the cached network map cannot be used', { error }),
+        );
+        if (wasLoggedIn)
+          this.#cacheTimer = this.#clock.schedule(CACHE_GRACE, () => void this.#useCache());
+      }
       this.#link = monitorLink(this.#clock, (why) => {
         this.#log('info', `${why}: connecting anew`);
         this.#engine?.networkChanged();
@@ -478,6 +493,7 @@ export class Server extends EventEmitter<ServerEvents> {
   async logout(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     await this.start();
     await this.#client!.logout(options.signal ?? AbortSignal.timeout(LOGOUT_TIMEOUT));
+    await this.#cache?.clear();
     await this.close();
   }
 
@@ -506,6 +522,8 @@ export class Server extends EventEmitter<ServerEvents> {
       this.#log('info', 'the server could not be told that this node leaves', { error });
     }
     await this.#client?.close();
+    this.#cacheTimer?.cancel();
+    await this.#cache?.flush();
     this.#store?.close();
     this.#setState();
   }
@@ -568,6 +586,13 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   #onMap(map: NetworkMap, selfExpired: boolean): void {
+    this.#cacheTimer?.cancel();
+    this.#cacheTimer = undefined;
+    this.#cache?.write(map);
+    this.#takeMap(map, selfExpired);
+  }
+
+  #takeMap(map: NetworkMap, selfExpired: boolean): void {
     this.#map = map;
     this.#selfExpired = selfExpired;
     // Peers will not talk to an expired node, and it shall not talk to them.
@@ -579,7 +604,21 @@ export class Server extends EventEmitter<ServerEvents> {
   #onProblem(problem: TsnetError | undefined): void {
     if (this.#problem === problem) return;
     this.#problem = problem;
+    if (problem?.code === 'ERR_CONTROL_UNREACHABLE') void this.#useCache();
     this.#setState();
+  }
+
+  /** The server does not answer: what it said last has to do until it does. */
+  async #useCache(): Promise<void> {
+    if (this.#cacheTimer === undefined) return;
+    this.#cacheTimer.cancel();
+    this.#cacheTimer = undefined;
+    const nodeKey = nodePublic(this.#login!.nodeKey.publicBytes(this.#crypto.x25519));
+    const kept = await this.#cache?.read(nodeKey);
+    if (kept === undefined || this.#map !== undefined || this.#closed !== undefined) return;
+    this.#log('info', 'the coordination server is away: starting from the last network map');
+    const { map, selfExpired } = applyExpiry(kept, this.#clock.wallNow());
+    this.#takeMap(map, selfExpired);
   }
 
   #setState(): void {
