@@ -75,18 +75,40 @@ async function derp(options: DerpOptions): Promise<void> {
 }
 
 const VERIFY_TIMEOUT_MS = 10_000;
+const MAX_REMEMBERED = 100_000;
 
+/**
+ * Asks the coordination server. While it does not answer, whom it let in before may come back: open networks outlive
+ * its absence, and strangers stay outside.
+ */
 function verifier(url: string): (key: NodePublic) => Promise<boolean> {
-  if (!/^https?:\/\//.test(url))
+  if (!/^https?:\/\//.test(url)) {
     throw new CliError('ERR_USAGE', `--verify-url ${url}: give an http or https URL`);
+  }
+  const admitted = new Set<NodePublic>();
   return async (key) => {
-    const response = await fetch(url, {
-      method: 'POST',
-      body: JSON.stringify({ NodePublic: key }),
-      signal: AbortSignal.timeout(VERIFY_TIMEOUT_MS),
-    });
-    if (!response.ok) return false;
-    const answer = (await response.json()) as { Allow?: unknown };
-    return answer.Allow === true;
+    let allowed: boolean;
+    try {
+      allowed = await ask(url, key);
+    } catch {
+      return admitted.has(key);
+    }
+    admitted.delete(key);
+    if (allowed) {
+      if (admitted.size >= MAX_REMEMBERED) admitted.delete(admitted.values().next().value!);
+      admitted.add(key);
+    }
+    return allowed;
   };
+}
+
+async function ask(url: string, key: NodePublic): Promise<boolean> {
+  const response = await fetch(url, {
+    method: 'POST',
+    body: JSON.stringify({ NodePublic: key }),
+    signal: AbortSignal.timeout(VERIFY_TIMEOUT_MS),
+  });
+  if (!response.ok) throw new Error(`${url} answers ${response.status}`);
+  const answer = (await response.json()) as { Allow?: unknown };
+  return answer.Allow === true;
 }
