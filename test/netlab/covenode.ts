@@ -16,7 +16,6 @@ import type {
 } from './wire.ts';
 
 const ECHO_PORT = 7000;
-const ECHO_INTERVAL = 50;
 const BULK_TIMEOUT = 30_000;
 const VERBOSE = process.env['COVE_NETLAB_LOG'] !== undefined;
 
@@ -24,7 +23,7 @@ let node: Server | undefined;
 let nextContact = 1;
 const contacts = new Map<number, Contact>();
 
-/** One open connection to an echo service, a small message on its way every 50 ms. */
+/** One open connection to an echo service, a small message on its way at a steady pace. */
 class Contact {
   readonly through: Through;
   readonly address: string;
@@ -46,7 +45,7 @@ class Contact {
   }
 
   /** Milliseconds from the beginning of the dial to the first byte that came back. */
-  async open(window: number): Promise<number> {
+  async open(window: number, pace: number): Promise<number> {
     const signal = AbortSignal.timeout(window);
     const stream =
       this.through.flavour === 'cove'
@@ -67,7 +66,7 @@ class Contact {
     this.mark();
     this.#write(Buffer.alloc(8));
     const at = await first;
-    this.#timer = setInterval(() => this.#write(Buffer.alloc(8)), ECHO_INTERVAL);
+    this.#timer = setInterval(() => this.#write(Buffer.alloc(8)), pace);
     return at - this.startedAt;
   }
 
@@ -156,16 +155,16 @@ async function awaitPath(
 }
 
 async function contact(request: ContactRequest): Promise<ContactAnswer> {
-  const { through, address, window, poll } = request;
+  const { through, address, window, poll, pace } = request;
   const made = new Contact(through, address);
   const number = nextContact++;
   contacts.set(number, made);
   try {
     if (request.return === 'first byte')
-      return { contact: number, firstByte: await made.open(window) };
+      return { contact: number, firstByte: await made.open(window, pace) };
     // Both at once: a path may be direct before the first byte of the application comes back.
     const [firstByte, { after, path }] = await Promise.all([
-      made.open(window),
+      made.open(window, pace),
       awaitPath(through, address, 'direct', { from: made.startedAt, window, poll }),
     ]);
     return { contact: number, firstByte, path, ...(after !== undefined && { direct: after }) };

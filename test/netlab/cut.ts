@@ -20,7 +20,8 @@ export interface CutResult {
 
 const POLL = 50;
 const FIND = 30_000;
-const REDIAL = 250;
+const PACE = 50;
+const REDIAL = 125;
 const DIAL_WINDOW = 3_000;
 const MOVE_WINDOW = 20_000;
 /** The largest wait between two retransmissions until then. */
@@ -42,6 +43,7 @@ export async function cutAndRestore(
       address,
       window: FIND,
       poll: POLL,
+      pace: PACE,
       return: 'direct',
     });
     contact = opened.contact;
@@ -93,7 +95,7 @@ export async function cutAndRestore(
   }
 }
 
-/** Dials four times a second, whatever became of the dials before, until one carries a byte. */
+/** Dials eight times a second, whatever became of the dials before, until one carries a byte. */
 async function firstByteAfter(
   from: Station,
   here: Flavour,
@@ -109,6 +111,7 @@ async function firstByteAfter(
         address,
         window: DIAL_WINDOW,
         poll: POLL,
+        pace: PACE,
         return: 'first byte',
       })
       .then(({ contact }) => {

@@ -28,7 +28,10 @@ export interface Result {
 /** Milliseconds in which a direct path is found or is not. Candidates are tried every 5 s. */
 export const WINDOW = 12_000;
 const POLL = 5;
+const PACE = 50;
+/** For many pairs at once, which would keep each other waiting. */
 const SLOW_POLL = 200;
+const SLOW_PACE = 500;
 const BULK = 256 * 1024;
 
 export interface Pair {
@@ -48,6 +51,7 @@ export async function measure(pair: Pair, server: Host): Promise<Result> {
       address: to.addresses[there],
       window: WINDOW,
       poll: POLL,
+      pace: PACE,
       return: 'direct',
     });
     try {
@@ -83,6 +87,7 @@ export async function measureTogether(pairs: readonly Pair[]): Promise<Result[]>
         address: pair.to.addresses[there],
         window: WINDOW,
         poll: SLOW_POLL,
+        pace: SLOW_PACE,
         return: 'first byte',
       });
       open.push({ pair, contact, firstByte });

@@ -14,6 +14,8 @@ export interface ContactRequest {
   readonly window: number;
   /** Milliseconds between two looks at the path. */
   readonly poll: number;
+  /** Milliseconds between two messages on the connection, which keep both ends looking for a path. */
+  readonly pace: number;
   /** What to wait for. */
   readonly return: 'first byte' | 'direct';
 }
