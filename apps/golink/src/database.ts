@@ -1,7 +1,7 @@
 // The SQLite file: opened readable by its owner only, checked, migrated. A change is on disk before it is answered.
 import { chmodSync, closeSync, openSync } from 'node:fs';
 import SqliteDatabase from 'better-sqlite3';
-import { Kysely, Migrator, SqliteDialect } from 'kysely';
+import { type Dialect, Kysely, Migrator, SqliteDialect } from 'kysely';
 import { GolinkError } from './errors.ts';
 import { MIGRATIONS, type Tables } from './schema.ts';
 
@@ -30,7 +30,7 @@ export async function openDatabase(file: string): Promise<OpenDatabase> {
     const check = opened.pragma('quick_check(1)', { simple: true });
     if (check !== 'ok') throw corrupt(file, new Error(String(check)));
     refuseForeign(opened, file);
-    const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: opened }) });
+    const db = new Kysely<Tables>({ dialect: dialectFor(opened) });
     const provider = { getMigrations: async () => ({ ...MIGRATIONS }) };
     const { error } = await new Migrator({ db, provider }).migrateToLatest();
     if (error !== undefined) throw error;
@@ -42,6 +42,27 @@ export async function openDatabase(file: string): Promise<OpenDatabase> {
     sqlite?.close();
     throw databaseError(error, file);
   }
+}
+
+/**
+ * SQLite ends a transaction itself when the disk is full; a rollback after that would fail, and its error would hide
+ * the cause.
+ */
+function dialectFor(database: SqliteDatabase.Database): Dialect {
+  const dialect = new SqliteDialect({ database });
+  return {
+    createAdapter: () => dialect.createAdapter(),
+    createIntrospector: (db) => dialect.createIntrospector(db),
+    createQueryCompiler: () => dialect.createQueryCompiler(),
+    createDriver() {
+      const driver = dialect.createDriver();
+      const rollback = driver.rollbackTransaction.bind(driver);
+      driver.rollbackTransaction = async (connection) => {
+        if (database.inTransaction) await rollback(connection);
+      };
+      return driver;
+    },
+  };
 }
 
 /** Tables that golink did not make: better to stop than to write between them. */
