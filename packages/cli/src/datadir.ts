@@ -56,10 +56,12 @@ function unusable(root: string, error: unknown): CliError {
         `${root} cannot be written by this user: change its owner or choose another --dir`,
         cause,
       );
+    // Node reports ENOENT for a directory that cannot be made on a read-only file system.
+    case 'ENOENT':
     case 'EROFS':
       return new CliError(
         'ERR_DIRECTORY_UNUSABLE',
-        `${root} is on a read-only file system: choose another --dir`,
+        `${root} cannot be created, or is on a read-only file system: choose another --dir`,
         cause,
       );
     case 'ENOSPC':
