@@ -45,7 +45,13 @@ if (files.length === 0) {
 }
 const concurrency = [`--test-concurrency=${layer === 'unit' ? 2 : 1}`];
 const reporter = process.env.CI ? ['--test-reporter=spec'] : [];
-const run = spawnSync(process.execPath, ['--expose-gc', '--test', ...concurrency, ...reporter, ...files], {
+// What became of each interop test, for docs/interop.md.
+const record =
+  layer === 'interop' && process.env.COVE_INTEROP_REPORT
+    ? [`--import=${new URL('../test/dist/interop/record.js', import.meta.url)}`]
+    : [];
+const args = ['--expose-gc', ...record, '--test', ...concurrency, ...reporter, ...files];
+const run = spawnSync(process.execPath, args, {
   cwd: root,
   stdio: 'inherit',
   env: { ...process.env, ...(full && { COVE_NETLAB: 'full' }) },
