@@ -46,7 +46,7 @@ export async function cove(
   } = {},
 ): Promise<Finished> {
   const child = spawn(process.execPath, [BIN, ...args], {
-    env: { ...process.env, ...options.env },
+    env: { ...process.env, TS_DISABLE_PORTMAPPER: '1', ...options.env },
     timeout: options.timeout ?? 30_000,
   });
   let stdout = '';
@@ -82,7 +82,10 @@ export class RunningCove {
       ...args,
       '--json',
     ];
-    const child = spawn(program!, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program!, rest, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, TS_DISABLE_PORTMAPPER: '1' },
+    });
     let stdout = '';
     let stderr = '';
     child.stderr!.on('data', (text) => {

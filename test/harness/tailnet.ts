@@ -114,6 +114,8 @@ export class TestTailnet implements AsyncDisposable {
       dir: join(this.dir, 'nodes', hostname),
       controlUrl: this.url,
       env: {},
+      // Whatever gateway the tests run behind, it is not theirs.
+      portMapping: false,
       ...(authKey === undefined ? {} : { authKey }),
       ...given,
     });

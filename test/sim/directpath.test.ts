@@ -67,3 +67,14 @@ test('with the relay and control gone, new connections still come up by the dire
   await tailnet.startControl();
   await tailnet.startRelay();
 });
+
+test('a restarted node has its UDP port again', async () => {
+  const port = Number(/:(\d+)$/.exec(pathTo(laptop, 'web'))![1]);
+  await web.close();
+  web = await tailnet.upNode('web', { key: false });
+  (await web.listen({ port: 7 })).on('connection', (conn) => conn.pipe(conn));
+  const conn = await laptop.dial({ host: 'web', port: 7, signal: AbortSignal.timeout(10_000) });
+  await until(() => pathTo(laptop, 'web') !== '', 'direct again');
+  assert.match(pathTo(laptop, 'web'), new RegExp(`:${port}$`));
+  conn.destroy();
+});

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { Agent, createServer, get, type IncomingMessage } from 'node:http';
 import { afterEach, test } from 'node:test';
@@ -7,9 +8,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { DerpClient } from '@cove/derp/client';
-import { nodePublic, PrivateKey } from '@cove/protocol/keys';
+import { nodePublic, PrivateKey, publicBytes } from '@cove/protocol/keys';
 import type { Conn } from './conn.ts';
 import type { Engine } from './engine.ts';
+import { testNode } from './testing/maps.ts';
 import { crypto, TestTailnet, until } from './testing/tailnet.ts';
 
 let open: TestTailnet | undefined;
@@ -479,4 +481,70 @@ test('nothing of a connection stays in memory after it is over', async () => {
   const left = alive.filter((ref) => ref.deref() !== undefined).length;
   assert.ok(left < 30, `${left} of ${alive.length} connections are still there`);
   assert.ok(grown < 24 << 20, `${grown} bytes more`);
+});
+
+test('garbage, forgeries and replays by UDP are counted and dropped, and change no path', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  net.publish();
+  await until(() => b.engine.endpoints.length > 0, 'b knows where it is');
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const port = Number(/:(\d+)$/.exec(b.engine.endpoints[0]!.addrPort)![1]);
+  let answers = 0;
+  socket.on('message', () => answers++);
+  const send = (bytes: Uint8Array): void => socket.send(bytes, port, '127.0.0.1');
+  for (const length of [0, 1, 31]) send(new Uint8Array(length).fill(7));
+  const stun = Buffer.from('010100002112a442000000000000000000000000', 'hex');
+  send(stun);
+  for (const type of [1, 2, 3, 4, 5, 200]) {
+    const garbage = randomBytes(148);
+    garbage.set([type, 0, 0, 0]);
+    send(garbage);
+  }
+  const disco = randomBytes(120);
+  disco.set([0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac]);
+  send(disco);
+  // From a's disco key, which b knows, but not sealed with it.
+  const forged = Uint8Array.from(disco);
+  forged.set(publicBytes(a.node.DiscoKey!), 6);
+  send(forged);
+  const counted = (): Readonly<Record<string, number>> => b.engine.counters();
+  await until(() => counted()['drop_in_disco_malformed'] === 1, 'everything arrived');
+  assert.equal(counted()['drop_in_noise'], 3);
+  assert.equal(counted()['drop_in_stun'], 1);
+  assert.equal(counted()['drop_in_disco'], 1);
+  assert.equal(counted()['udp_packets_in'], 6);
+  assert.equal(counted()['wireguard_malformed']! + counted()['wireguard_bad_mac1']!, 5);
+  assert.equal(counted()['wireguard_unknown_index'], 1);
+  assert.equal(answers, 0);
+  assert.equal(b.engine.peerStatus().length, 0);
+  socket.close();
+});
+
+test('two thousand peers that do not speak cost no timer and next to no time', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add();
+  const crowd = Array.from({ length: 2_000 }, (_, i) => {
+    const key = randomBytes(32).toString('hex');
+    return testNode(1_000 + i, {
+      Key: `nodekey:${key}`,
+      DiscoKey: `discokey:${key}`,
+      Addresses: [`100.65.${i >> 8}.${i & 255}/32`],
+      AllowedIPs: [`100.65.${i >> 8}.${i & 255}/32`],
+      Endpoints: [`192.0.2.1:${i + 1}`, `[2001:db8::1]:${i + 1}`],
+    });
+  });
+  const map = net.mapFor(a);
+  const peers = new Map([...map.peers, ...crowd.map((node) => [node.ID, node] as const)]);
+  a.engine.setNetworkMap({ ...map, peers });
+  b.engine.setNetworkMap(net.mapFor(b));
+  await a.engine.ping({ address: '100.64.0.2', type: 'tsmp' });
+  const before = process.cpuUsage();
+  await delay(500);
+  const { user, system } = process.cpuUsage(before);
+  assert.ok(user + system < 250_000, `${user + system} us of 500,000`);
+  assert.equal(a.engine.peerStatus().length, 1);
 });

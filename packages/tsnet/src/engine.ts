@@ -23,7 +23,7 @@ import { LoopHold } from './loophold.ts';
 import { resolveName, reverseName } from './magicdns.ts';
 import type { RelayDial } from './magicsock/derp.ts';
 import type { OwnEndpoint } from './magicsock/endpoints.ts';
-import { Magicsock, type PortMapping } from './magicsock/magicsock.ts';
+import { Magicsock } from './magicsock/magicsock.ts';
 import type { NetcheckReport } from './magicsock/netcheck.ts';
 import { relayDialer } from './magicsock/relaydial.ts';
 import { openUdp, type UdpOpen } from './magicsock/udpsocket.ts';
@@ -32,6 +32,7 @@ import { NodeTable, type Peer } from './nodetable.ts';
 import { PacketConn } from './packetconn.ts';
 import { PeerApi, peerApiPort } from './peerapi.ts';
 import { Pinger, type PingOptions, type PingResult } from './ping.ts';
+import { PortMapper, type PortServices } from './portmapper/portmapper.ts';
 import { Turns } from './turns.ts';
 import { type WhoIs, whoIsAddress } from './whois.ts';
 
@@ -64,6 +65,8 @@ export interface EngineOptions {
   /** UDP port for direct paths; absent or 0: `lastPort` if it is free, else any. */
   readonly port?: number | undefined;
   readonly lastPort?: number | undefined;
+  /** Ask the gateway to map the UDP port. Default false. */
+  readonly portMapping?: boolean | undefined;
   /** UDP sockets, for simulations; absent: real ones. */
   readonly openUdp?: UdpOpen | undefined;
   /** Use peers as subnet routers too. Default false. */
@@ -129,6 +132,7 @@ export class Engine {
   readonly #turns: Turns;
   readonly #dialer: Dialer;
   readonly #pinger: Pinger;
+  readonly #portMapper: PortMapper | undefined;
   #nodeKey: PrivateKey;
   #rules: CompiledRules = NO_RULES;
   #shieldsUp = false;
@@ -166,11 +170,22 @@ export class Engine {
         congested: (on) => this.#path.stack.setOutputPaused(on),
         pathChanged: (peer) => this.#path.pathChanged(peer),
         homeChanged: (region) => options.callbacks.homeDerp(region),
-        measured: (report) => options.callbacks.netInfo?.(describeReport(report)),
+        measured: (report) => void this.#tellNetInfo(report, options.callbacks),
         endpointsChanged: (endpoints) => options.callbacks.endpoints?.(endpoints),
-        portChanged: (port) => options.callbacks.udpPort?.(port),
+        portChanged: (port, portV4) => {
+          if (portV4 !== 0) this.#portMapper?.ensure(portV4);
+          options.callbacks.udpPort?.(port);
+        },
       },
     });
+    if (options.portMapping === true) {
+      this.#portMapper = new PortMapper({
+        clock,
+        log: this.#log,
+        randomBytes: crypto.randomBytes,
+        onChange: (mapping) => this.#magicsock.setPortMapping(mapping?.external),
+      });
+    }
     this.#path = new DataPath({
       nodeKey: options.nodeKey,
       crypto,
@@ -351,12 +366,9 @@ export class Engine {
 
   /** The machine's network changed, or it slept: paths and relay connections are tried anew. */
   networkChanged(): void {
-    if (!this.#closing) this.#magicsock.networkChanged();
-  }
-
-  /** The gateway maps a UDP port to ours, or no longer. */
-  setPortMapping(mapping: PortMapping): void {
-    if (!this.#closing) this.#magicsock.setPortMapping(mapping);
+    if (this.#closing) return;
+    this.#portMapper?.networkChanged();
+    this.#magicsock.networkChanged();
   }
 
   /** Refuse all new inbound flows; replies still pass. */
@@ -417,10 +429,23 @@ export class Engine {
     this.#turns.stop();
     this.#path.close();
     this.#magicsock.close();
+    await this.#portMapper?.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #tellNetInfo(report: NetcheckReport, callbacks: EngineCallbacks): Promise<void> {
+    let services: PortServices | undefined;
+    try {
+      services = await this.#portMapper?.probe();
+    } catch {
+      // Closed meanwhile.
+      return;
+    }
+    const mapped = this.#portMapper?.mapping() !== undefined;
+    if (!this.#closing) callbacks.netInfo?.(describeReport(report, services, mapped));
   }
 
   #listenPeerApi(port: number): void {
@@ -473,7 +498,11 @@ export class Engine {
 }
 
 /** As control wants it; seconds. */
-function describeReport(report: NetcheckReport): NetInfo {
+function describeReport(
+  report: NetcheckReport,
+  services: PortServices | undefined,
+  mapped: boolean,
+): NetInfo {
   const latency: Record<string, number> = {};
   for (const [id, ms] of report.latencyV4) latency[`${id}-v4`] = ms / 1000;
   for (const [id, ms] of report.latencyV6) latency[`${id}-v6`] = ms / 1000;
@@ -483,6 +512,8 @@ function describeReport(report: NetcheckReport): NetInfo {
     WorkingIPv6: report.ipv6,
     OSHasIPv6: report.hasIPv6,
     WorkingUDP: report.udp,
+    ...(services ? { PMP: services.pmp, PCP: services.pcp, UPnP: services.upnp } : {}),
+    ...(mapped ? { HavePortMap: true } : {}),
     DERPLatency: latency,
   };
 }

@@ -22,6 +22,12 @@ export function forceLoginFrom(env: Environment): boolean {
   return env['TSNET_FORCE_LOGIN'] === '1' || env['TSNET_FORCE_LOGIN'] === 'true';
 }
 
+/** Whether to ask the gateway for a port mapping. */
+export function portMappingFrom(option: boolean | undefined, env: Environment): boolean {
+  const off = env['TS_DISABLE_PORTMAPPER'];
+  return option ?? !(off === '1' || off === 'true');
+}
+
 /** Gives an auth key when one is needed: at a first login, or when a login must be renewed. */
 export type AuthKeySource = () => Promise<string>;
 

@@ -24,8 +24,10 @@ export interface ServerOptions {
   readonly tags?: readonly string[];
   /** What the node has to say; nothing by default. */
   readonly log?: Log;
-  /** UDP port for direct paths to peers; 0 or absent: any. */
+  /** UDP port for direct paths to peers; 0 or absent: that of the last run if it is free, else any. */
   readonly port?: number;
+  /** Ask the gateway to map the UDP port (NAT-PMP, PCP, UPnP). Default: unless TS_DISABLE_PORTMAPPER is set. */
+  readonly portMapping?: boolean;
   /** Variables in place of process.env. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Time, for tests. */

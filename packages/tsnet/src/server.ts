@@ -29,6 +29,7 @@ import {
   controlUrlFrom,
   defaultStateDir,
   forceLoginFrom,
+  portMappingFrom,
   programName,
 } from './environment.ts';
 import { closedError, TsnetError } from './errors.ts';
@@ -209,6 +210,7 @@ export class Server extends EventEmitter<ServerEvents> {
       relayCa: this.#options.ca,
       port: this.#options.port,
       lastPort: this.#lastPort(),
+      portMapping: portMappingFrom(this.#options.portMapping, this.#env),
       callbacks: {
         homeDerp: (region) => {
           this.#netInfo = { ...this.#netInfo, PreferredDERP: region };

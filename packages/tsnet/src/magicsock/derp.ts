@@ -65,6 +65,8 @@ const IDLE_LIMIT = 60_000;
 const IDLE_SCAN = 15_000;
 const BACKOFF_STEP = 10;
 const BACKOFF_LIMIT = 5_000;
+/** A relay that was connected before the network changed has this long to answer. */
+const CHECK_LIMIT = 3_000;
 /** A connection that stood this long ends the row of failures. */
 const LASTED = 10_000;
 /**
@@ -217,6 +219,22 @@ export class Relays {
     for (const relay of this.#relays.values()) this.#drop(relay, true);
     this.#failures.clear();
     this.#keepHome();
+  }
+
+  /** After the network changed: connections that do not answer soon are dropped, what is needed is dialled anew. */
+  async check(): Promise<void> {
+    this.#failures.clear();
+    await Promise.all(
+      [...this.#relays.values()].map(async (relay) => {
+        try {
+          if (relay.isConnected) await relay.client!.ping(AbortSignal.timeout(CHECK_LIMIT));
+          else if (!relay.client) this.#drop(relay, true);
+        } catch {
+          if (this.#relays.get(relay.id) === relay) this.#drop(relay, true);
+        }
+      }),
+    );
+    if (!this.#closed) this.#keepHome();
   }
 
   close(): void {

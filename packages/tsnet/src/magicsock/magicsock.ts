@@ -41,8 +41,8 @@ export interface MagicsockSink {
   measured(report: NetcheckReport): void;
   /** Where peers may try us changed. */
   endpointsChanged(endpoints: readonly OwnEndpoint[]): void;
-  /** The local UDP port, IPv4's where there is one. */
-  portChanged(port: number): void;
+  /** The local UDP port, and IPv4's alone; 0: no socket. */
+  portChanged(port: number, portV4: number): void;
 }
 
 export interface MagicsockOptions {
@@ -59,12 +59,6 @@ export interface MagicsockOptions {
   /** The port of the last run, taken again where it is free; 0: none. */
   readonly lastPort: number;
   readonly sink: MagicsockSink;
-}
-
-/** Somebody who maps ports on the gateway. */
-export interface PortMapping {
-  /** `ip:port` outside; undefined: no mapping. */
-  readonly external: string | undefined;
 }
 
 export interface MagicsockPong {
@@ -212,8 +206,8 @@ export class Magicsock {
     this.measure('relay map');
   }
 
-  /** The gateway maps a port to ours, or no longer. */
-  setPortMapping({ external }: PortMapping): void {
+  /** The gateway maps this `ip:port` to ours; undefined: none. */
+  setPortMapping(external: string | undefined): void {
     if (external === this.#portmapped) return;
     this.#portmapped = external;
     this.measure('port mapping');
@@ -338,6 +332,7 @@ export class Magicsock {
     this.#netchecker.forget();
     this.#ownAt = Number.NEGATIVE_INFINITY;
     for (const endpoint of this.#endpoints.values()) endpoint.direct?.reset();
+    void this.#relays.check();
     // bound() measures.
     this.#udp.rebind();
   }
@@ -481,7 +476,7 @@ export class Magicsock {
 
   #bound(): void {
     this.#isBound = true;
-    this.#sink.portChanged(this.#udp.port(4) || this.#udp.port(6));
+    this.#sink.portChanged(this.#udp.port(4) || this.#udp.port(6), this.#udp.port(4));
     this.measure('sockets');
   }
 
