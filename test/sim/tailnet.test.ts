@@ -7,7 +7,7 @@ import { createServer as createHttpsServer, get as getHttps } from 'node:https';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { loadSelfSigned } from '@cove/derp';
-import type { Server, TsnetError, WhoIs } from '@cove/tsnet';
+import type { Clock, Server, TsnetError, WhoIs } from '@cove/tsnet';
 import { TestTailnet, until } from '../harness/tailnet.ts';
 
 /** Serves a greeting to whoever the tunnel says is calling. */
@@ -444,6 +444,24 @@ describe('a tailnet in one process', () => {
     } finally {
       if (tailnet.isControlAway) await tailnet.startControl();
     }
+  });
+
+  test('no relay answers and the clock is far off: the clock is named', async () => {
+    await tailnet.stopRelay();
+    const clock: Clock = {
+      now: () => performance.now(),
+      wallNow: () => Date.now() - 400 * 86_400_000,
+      schedule(delayMs, callback) {
+        const timer = setTimeout(callback, delayMs);
+        return { cancel: () => clearTimeout(timer) };
+      },
+    };
+    const node = await tailnet.newNode('yesteryear', { clock });
+    const error = await failure(node.up(limit(2000)));
+    assert.equal(error.code, 'ERR_CONTROL_CLOCK');
+    assert.match(error.message, /400 days behind/);
+    await node.close();
+    await tailnet.startRelay();
   });
 
   test('relay away and back: traffic resumes', async () => {

@@ -66,6 +66,8 @@ export interface ServerEvents {
 
 const TAG = /^tag:[A-Za-z][A-Za-z0-9-]*$/;
 const LOGOUT_TIMEOUT = 5_000;
+/** Beyond it a clock, not the network, is likely what keeps a node from its relays. */
+const MAX_CLOCK_OFFSET = 86_400_000;
 /** How long the server may take to send a map before the cached one is used. */
 const CACHE_GRACE = 4_000;
 /** In the state: decimal. */
@@ -307,6 +309,16 @@ export class Server extends EventEmitter<ServerEvents> {
       return new TsnetError(
         'ERR_MACHINE_NOT_AUTHORIZED',
         'no administrator of the tailnet approved this node in time',
+        { cause: reason },
+      );
+    }
+    const clockOffset = this.#map?.clockOffset ?? 0;
+    if (Math.abs(clockOffset) >= MAX_CLOCK_OFFSET) {
+      const days = Math.round(Math.abs(clockOffset) / 86_400_000);
+      const side = clockOffset > 0 ? 'behind' : 'ahead of';
+      return new TsnetError(
+        'ERR_CONTROL_CLOCK',
+        `this machine's clock is ${days} days ${side} the control server's, too far to trust the certificates of its relays: set it`,
         { cause: reason },
       );
     }
