@@ -38,36 +38,50 @@ const cellText = (text) => text.replaceAll('|', '\\|');
 const line = (cells) => `| ${cells.map(cellText).join(' | ')} |\n`;
 const table = (head, rows) => line(head) + line(head.map(() => '---')) + rows.map(line).join('');
 
-/** Suites whose tests have subtests are matrices: tests are columns, subtests rows. The others are lists. */
+/** Tests with subtests are columns of a matrix, their subtests rows. The others make a list. */
 function suite(title, file, own) {
-  const columns = [
-    ...new Set(own.filter(({ path }) => path.length === 3).map(({ path }) => path[1])),
-  ];
-  const rows = [...new Set(own.filter(({ path }) => path.length === 3).map(({ path }) => path[2]))];
+  const columns = own
+    .filter((test) => test.path.length === 2 && isParent(test))
+    .map(({ path }) => path[1]);
+  const inMatrix = ({ path }) => path.length === 3 && columns.includes(path[1]);
+  const rows = [...new Set(own.filter(inMatrix).map(({ path }) => path[2]))];
   const matrix = rows.map((row) => [
     row,
     ...columns.map((column) => {
-      const cell = own.find(({ path }) => path[1] === column && path[2] === row);
+      const cell = own.find(
+        ({ path }) => path.length === 3 && path[1] === column && path[2] === row,
+      );
       return cell === undefined ? '' : sign(cell);
     }),
   ]);
   const list = own
-    .filter((test) => test.path.length !== 3 && !isParent(test))
-    .map((test) => [test.path.at(-1), sign(test)]);
+    .filter((test) => !inMatrix(test) && !isParent(test))
+    .map((test) => [test.path.slice(title === '' ? 0 : 1).join(': '), sign(test)]);
+  const heading = title || file.replace(/\.test\.ts$/, '').replaceAll('-', ' ');
   return [
-    `## ${title[0].toUpperCase()}${title.slice(1)}\n\n\`test/interop/${file}\`\n`,
+    `## ${heading[0].toUpperCase()}${heading.slice(1)}\n\n\`test/interop/${file}\`\n`,
     ...(matrix.length > 0 ? [table(['', ...columns], matrix)] : []),
     ...(list.length > 0 ? [table(['', 'passed'], list)] : []),
   ].join('\n');
 }
 
-const suites = reports.flatMap((report) => {
-  const top = (test) => (test.path.length === 1 ? '' : test.path[0]);
-  return [...new Set(report.tests.filter((test) => !isParent(test)).map(top))].map((title) =>
+// What most people come for stands first.
+const FIRST = [
+  'stockclients.test.ts',
+  'stocklogin.test.ts',
+  'tsnetapp.test.ts',
+  'testcontrol.test.ts',
+];
+const rank = ({ file }) => (FIRST.includes(file) ? FIRST.indexOf(file) : FIRST.length);
+reports.sort((a, b) => rank(a) - rank(b));
+const suites = reports.flatMap(({ file, tests: all }) => {
+  const top = ({ path }) => (path.length === 1 ? '' : path[0]);
+  const titles = new Set(all.map(top));
+  return [...titles].map((title) =>
     suite(
-      title || report.file.replace(/\.test\.ts$/, ''),
-      report.file,
-      report.tests.filter((test) => top(test) === title),
+      title,
+      file,
+      all.filter((test) => top(test) === title),
     ),
   );
 });
@@ -75,10 +89,11 @@ const [{ date, node, kernel }] = reports;
 process.stdout.write(`# Interoperability, tried
 
 \`COVE_INTEROP_REPORT=DIR npm run test:interop\`, then \`node scripts/interop-report.mjs DIR\` write this page.
-\`scripts/install-peers.sh\` installs the peers, all built from their published sources.
+\`scripts/install-peers.sh\` installs the peers, built from their
+published sources.
 
-${date}; Node ${node}; ${kernel}. ${count('passed')} checks passed, ${count('failed')} failed, ${count('not offered')} do
-not apply to the peer (–, with the reason below). A number in a column's head is the release of the stock peer.
+${date}; Node ${node}; ${kernel}. ${count('passed')} checks passed, ${count('failed')} failed, ${count('not offered')} do not
+apply (–, with the reason below). Numbers such as 1.102.3 are releases of the stock peer.
 
 ${suites.join('\n')}
 ${notes.length > 0 ? `## Notes\n\n${notes.map((note, i) => `${i + 1}. ${note}`).join('\n')}\n` : ''}`);
