@@ -2,7 +2,7 @@
 // COVE_PEERS names another place of the same shape.
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 
 const CACHE = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
 const ROOT = process.env['COVE_PEERS'] ?? join(CACHE, 'cove', 'peers');
@@ -21,10 +21,16 @@ export function peerPath(program: string, release: string = CURRENT_RELEASE): st
  */
 export function missing(needs: {
   readonly root?: boolean;
+  /** Programs of the system. */
+  readonly commands?: readonly string[];
   readonly programs?: readonly (readonly [program: string, release: string])[];
 }): string | false {
   if (process.env['CI']) return false;
   if (needs.root && process.getuid?.() !== 0) return 'needs root (network namespaces)';
+  for (const command of needs.commands ?? []) {
+    const dirs = (process.env['PATH'] ?? '').split(delimiter);
+    if (!dirs.some((dir) => existsSync(join(dir, command)))) return `${command} is not installed`;
+  }
   for (const [program, release] of needs.programs ?? []) {
     const path = peerPath(program, release);
     if (!existsSync(path)) return `${path} is not installed: run scripts/install-peers.sh`;

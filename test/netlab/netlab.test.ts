@@ -10,9 +10,10 @@ import { CURRENT_RELEASE, missing } from '../harness/peers.ts';
 import { Backbone } from './backbone.ts';
 import { type CutResult, cutAndRestore } from './cut.ts';
 import { FLAVOURS, type Flavours, type Result } from './measure.ts';
-import { KINDS, Network } from './network.ts';
+import { KIND_TEXT, KINDS, type Kind, Network } from './network.ts';
 import { kindPairs, likelyRelayed, MEDIAN_KINDS, ROUNDS, run, Stations } from './plan.ts';
 import { makeReport, type Summary, summarise, toMarkdown } from './report.ts';
+import type { Netcheck } from './station.ts';
 
 const FULL = process.env['COVE_NETLAB'] === 'full';
 const list = (name: string): readonly string[] | undefined => process.env[name]?.split(',');
@@ -33,8 +34,21 @@ const MAX_MOVE = 7_000;
 
 const REFERENCE: Flavours = 'stock–stock';
 
+/** What a stock node must find, or the lab is not what it says. */
+const FACTS: Readonly<Record<Kind, Partial<Netcheck>>> = {
+  none: { UDP: true, IPv4: true, IPv6: true, MappingVariesByDestIP: false },
+  easy: { UDP: true, IPv4: true, IPv6: false, MappingVariesByDestIP: false },
+  hard: { UDP: true, IPv4: true, IPv6: false, MappingVariesByDestIP: true },
+  double: { UDP: true, IPv4: true, IPv6: false, MappingVariesByDestIP: false },
+  portmap: { UDP: true, IPv4: true, IPv6: false, MappingVariesByDestIP: false, PMP: true },
+  noudp: { UDP: false, IPv6: false },
+  v6only: { UDP: true, IPv4: false, IPv6: true },
+  v4only: { UDP: true, IPv4: true, OSHasIPv6: false },
+};
+
 const skip = missing({
   root: true,
+  commands: ['ip', 'iptables', 'ip6tables', 'iptables-legacy', 'miniupnpd'],
   programs: [
     ['tailscale', CURRENT_RELEASE],
     ['tailscaled', CURRENT_RELEASE],
@@ -47,6 +61,7 @@ const say = (line: string): void => void process.stderr.write(`${line}\n`);
 describe('network lab', { skip, timeout: 3_600_000 }, () => {
   let network: Network;
   let results: Result[] = [];
+  const netchecks = new Map<Kind, Netcheck>();
   const cuts: CutResult[] = [];
 
   before(async () => {
@@ -69,6 +84,7 @@ describe('network lab', { skip, timeout: 3_600_000 }, () => {
         cuts.push(cut);
       }
     }
+    for (const kind of SELECTED) netchecks.set(kind, await stations.b(kind).netcheck());
     const report = makeReport(FULL, results, cuts);
     const whole = FULL && !NARROWED;
     writeFileSync(
@@ -78,6 +94,15 @@ describe('network lab', { skip, timeout: 3_600_000 }, () => {
     writeFileSync(`${root}${whole ? 'docs' : 'test/dist/netlab'}/nat.md`, toMarkdown(report));
   });
   after(() => network?.[Symbol.dispose]());
+
+  for (const kind of SELECTED) {
+    test(`the lab: ${kind} is ${KIND_TEXT[kind]}`, () => {
+      const found = netchecks.get(kind)!;
+      const facts = Object.keys(FACTS[kind]) as (keyof Netcheck)[];
+      const relevant = Object.fromEntries(facts.map((fact) => [fact, found[fact]]));
+      assert.deepEqual(relevant, FACTS[kind], JSON.stringify(found));
+    });
+  }
 
   for (const pair of kindPairs(SELECTED)) {
     const name = pair.join('–');

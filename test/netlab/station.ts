@@ -17,6 +17,17 @@ import type {
   Through,
 } from './wire.ts';
 
+/** As `tailscale netcheck --format=json` prints it; a question that was not answered is null. */
+export interface Netcheck {
+  readonly UDP: boolean;
+  readonly IPv4: boolean;
+  readonly IPv6: boolean;
+  readonly OSHasIPv6: boolean;
+  readonly MappingVariesByDestIP: boolean | null;
+  readonly PMP: boolean | null;
+  readonly GlobalV4: string;
+}
+
 export type Flavour = 'cove' | 'stock';
 
 const PROGRAM = fileURLToPath(new URL('./covenode.js', import.meta.url));
@@ -76,6 +87,11 @@ export class Station {
   /** What the stock daemon wrote, for failure messages. */
   get stockLog(): string {
     return this.#stock?.log ?? '';
+  }
+
+  /** What the stock node makes of its network. */
+  async netcheck(): Promise<Netcheck> {
+    return JSON.parse(await this.#stock!.cli('netcheck', '--format=json')) as Netcheck;
   }
 
   through(flavour: Flavour): Through {
