@@ -26,10 +26,10 @@ const NARROWED = SELECTED.length < KINDS.length || ROUNDS_WANTED < ROUNDS;
 
 /** How much slower than stock Cove may find a direct path. */
 const MAX_RATIO = 1.5;
-/** Differences below this are the scheduler's: both ends, the lab and the server share the machine's cores. */
-const NOISE = 25;
-/** Longer would mean that somebody waits for a path. */
-const MAX_FIRST_BYTE = 1_000;
+/** Milliseconds that are the scheduler's: both ends, the lab and the server share the machine's cores. */
+const NOISE = 50;
+/** Who waits for a path that is not found at once waits for 5 s. */
+const MAX_FIRST_BYTE = 2_500;
 const MAX_MOVE = 7_000;
 
 const REFERENCE: Flavours = 'stock–stock';
