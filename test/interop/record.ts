@@ -55,7 +55,7 @@ if (folder !== undefined && inTestProcess) {
       file,
       date: new Date().toISOString().slice(0, 10),
       node: process.version,
-      kernel: `Linux ${release()}`,
+      kernel: `Linux ${release().split('.').slice(0, 2).join('.')}`,
       tests,
     };
     mkdirSync(folder, { recursive: true });

@@ -80,7 +80,7 @@ export function makeReport(
   return {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus().length} cores, ${cpu?.model.trim() ?? 'unknown processor'}`,
-    kernel: `Linux ${release()}`,
+    kernel: `Linux ${release().split('.').slice(0, 2).join('.')}`,
     node: process.version,
     stock: CURRENT_RELEASE,
     full,
