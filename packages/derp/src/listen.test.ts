@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes, X509Certificate } from 'node:crypto';
-import { createSocket } from 'node:dgram';
+import { createSocket, Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { connect as netConnect } from 'node:net';
@@ -344,6 +344,22 @@ test('STUN answers a node with its address and no one else at all', async () => 
     code: 'EADDRINUSE',
   });
   await server.close();
+});
+
+test('a STUN request from port 0 gets no answer, and one that cannot be sent is an error counted', async (t) => {
+  let socket: Socket | undefined;
+  const bind = Socket.prototype.bind;
+  t.mock.method(Socket.prototype, 'bind', function (this: Socket, ...args: unknown[]) {
+    socket = this;
+    return (bind as (...args: unknown[]) => Socket).apply(this, args);
+  });
+  const server = await StunServer.listen(['127.0.0.1'], 0);
+  const from = { address: '127.0.0.1', family: 'IPv4', size: 40 };
+  socket!.emit('message', encodeStunRequest(randomBytes(12)), { ...from, port: 0 });
+  assert.deepEqual(server.metrics, { answered: 0, ignored: 1, sendErrors: 0 });
+  await server.close();
+  socket!.emit('message', encodeStunRequest(randomBytes(12)), { ...from, port: 9 });
+  assert.deepEqual(server.metrics, { answered: 1, ignored: 1, sendErrors: 1 });
 });
 
 test('a STUN server on :: alone answers IPv4 too, with the plain address', {

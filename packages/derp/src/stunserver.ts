@@ -8,7 +8,7 @@ import { encodeStunResponse, parseStunRequest, STUN_PORT } from '@cove/protocol/
 
 export interface StunMetrics {
   readonly answered: number;
-  /** Datagrams that were no request of a node. */
+  /** Datagrams that were no request of a node, or came from port 0. */
   readonly ignored: number;
   readonly sendErrors: number;
 }
@@ -73,14 +73,20 @@ export class StunServer implements AsyncDisposable {
   #answer(socket: Socket, datagram: Uint8Array, from: RemoteInfo): void {
     const txId = parseStunRequest(datagram);
     const addr = parseAddr(from.address.replace(/%.*$/, ''));
-    if (txId === undefined || addr === undefined) {
+    // Nothing can be sent to port 0, which anybody can write into a datagram.
+    if (txId === undefined || addr === undefined || from.port === 0) {
       this.#ignored++;
       return;
     }
     this.#answered++;
     const response = encodeStunResponse(txId, addr, from.port);
-    socket.send(response, from.port, from.address, (error) => {
-      if (error !== null) this.#sendErrors++;
-    });
+    try {
+      socket.send(response, from.port, from.address, (error) => {
+        if (error !== null) this.#sendErrors++;
+      });
+    } catch {
+      // An address or socket that dgram refuses at once.
+      this.#sendErrors++;
+    }
   }
 }

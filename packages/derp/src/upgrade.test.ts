@@ -123,6 +123,34 @@ test('without or with another upgrade /derp is 426; other paths are 404', async 
   await server.close();
 });
 
+test('a refused upgrade holds no socket, even of a client that never closes', async () => {
+  let http!: Server;
+  const server = await serve((made, derp) => {
+    http = made;
+    derp.attach(made);
+  });
+  for (const head of [UPGRADE, UPGRADE.replace('/derp', '/other')]) {
+    const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.write(`${head}h2c\r\n\r\n`);
+    let got = '';
+    socket.on('data', (data) => {
+      got += data;
+    });
+    await once(socket, 'end');
+    assert.match(got, /^HTTP\/1\.1 4/);
+    let left = 1;
+    for (let i = 0; i < 100 && left > 0; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      left = await new Promise<number>((resolve) => {
+        http.getConnections((_, count) => resolve(count));
+      });
+    }
+    assert.equal(left, 0);
+    socket.destroy();
+  }
+  await server.close();
+});
+
 test('probes, captive portal check and pages', async () => {
   const server = await serve();
   for (const path of ['/derp/probe', '/derp/latency-check?x=1']) {

@@ -101,6 +101,7 @@ export class DerpHttp {
   /** Takes an upgrade on /derp. False, with the socket untouched, for other paths. */
   handleUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): boolean {
     if (path(req) !== '/derp') return false;
+    socket.on('error', () => socket.destroy());
     const protocol = req.headers.upgrade?.toLowerCase();
     if (req.method !== 'GET' || (protocol !== 'derp' && protocol !== 'websocket')) {
       refuse(socket, '426 Upgrade Required');
@@ -150,7 +151,12 @@ function text(res: ServerResponse, status: number, body: string): void {
   res.writeHead(status).end(body);
 }
 
+/** HTTP servers leave sockets half open: one that is only ended stays for as long as its client likes. */
 function refuse(socket: Duplex, status: string): void {
-  socket.on('error', () => {});
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  socket.on('error', () => socket.destroy());
+  // Unread bytes would turn the close into a reset that overtakes the answer.
+  socket.resume();
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () =>
+    socket.destroy(),
+  );
 }
