@@ -29,11 +29,17 @@ let app: Server;
 let seen: IncomingMessage | undefined;
 let doorway: Doorway;
 
+const LONG_PAGE = 20 << 20;
+
 const respond: Record<string, (req: IncomingMessage, res: ServerResponse) => void> = {
   '/page': (_req, res) => {
     res.setHeader('content-type', 'text/html; charset=utf-8');
     res.setHeader('set-cookie', 'a=1; Path=/; HttpOnly');
     res.end('<a href="/.detail/x">x</a><form action="/"><a href="//other/">o</a>');
+  },
+  '/long-page': (_req, res) => {
+    res.setHeader('content-type', 'text/html');
+    res.end(Buffer.alloc(LONG_PAGE, 'x'));
   },
   '/redirect': (_req, res) => res.writeHead(302, { location: 'http://go/next' }).end(),
   '/echo': (req, res) => void req.pipe(res),
@@ -181,6 +187,28 @@ test('a large body passes both ways unchanged', async () => {
   const big = Buffer.alloc(3 << 20, 'x');
   const { body } = await ask('/go/echo', {}, 'POST', big);
   assert.equal(body.length, big.length);
+});
+
+test('a page too long to be rewritten passes whole below a path', async () => {
+  const { status, body } = await ask('/go/long-page');
+  assert.equal(status, 200);
+  assert.equal(body.length, LONG_PAGE);
+});
+
+test('a refused protocol switch that the other side resets ends nothing', async () => {
+  const request =
+    'GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n';
+  for (let i = 0; i < 20; i++) {
+    const socket = createConnection({ host: '127.0.0.1', port: doorway.port });
+    socket.on('error', () => {});
+    await new Promise((done) => socket.once('connect', done));
+    socket.write(request + 'y'.repeat(i * 1000));
+    if (i % 2 === 0) await new Promise((done) => socket.once('data', done));
+    socket.write('z');
+    socket.resetAndDestroy();
+    await new Promise((done) => socket.once('close', done));
+  }
+  assert.equal((await ask('/')).status, 200);
 });
 
 test('a protocol switch is joined end to end', async () => {

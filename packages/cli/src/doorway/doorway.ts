@@ -91,9 +91,11 @@ export class Doorway implements AsyncDisposable {
 async function listen(options: DoorwayOptions, host: string, port: number): Promise<Server> {
   const server = createServer((req, res) => answer(options, req, res));
   server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // From here on the socket is ours, and a browser that resets it must not end the process.
+    socket.on('error', () => socket.destroy());
     const destination = judge('POST', req.headers).ok ? locate(options, req) : undefined;
     if (destination?.type !== 'service') {
-      socket.end('HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n');
+      socket.end('HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n', () => socket.destroy());
       return;
     }
     forwardUpgrade(req, socket, head, destination.target, destination.path);

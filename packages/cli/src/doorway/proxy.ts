@@ -131,12 +131,14 @@ async function rewritePage(
 ): Promise<void> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of answer) {
+  // What is left of a long page is piped on, so leaving the loop must not end it.
+  for await (const chunk of answer.iterator({ destroyOnReturn: false })) {
     chunks.push(chunk as Buffer);
     size += (chunk as Buffer).length;
     if (size <= MAX_REWRITTEN_PAGE) continue;
     res.writeHead(answer.statusCode ?? 502, headers);
     for (const held of chunks) res.write(held);
+    answer.once('error', (error) => res.destroy(error));
     answer.pipe(res);
     return;
   }
