@@ -51,6 +51,20 @@ test('under a foreign Host header there are no pages, exports or changes, only l
     assert.equal((await go.get('/', { host: own })).status, 200, own);
 });
 
+test('under a foreign Host header no answer tells the caller or carries a form token', async () => {
+  await using go = await startService();
+  await go.save('broken', 'http://x/{{.Nothing}}');
+  const headers = { host: 'evil.example', ...BROWSER };
+  for (const path of ['/', '/zzz', '/zzz/more', '/.detail/zzz', '/broken', '/%zz']) {
+    const { status, body } = await go.get(path, headers);
+    assert.ok(status >= 400, path);
+    assert.doesNotMatch(body, /foo@example\.com|xsrf/, path);
+  }
+  const missing = await go.get('/zzz', headers);
+  assert.deepEqual([missing.status, missing.body], [404, '404 page not found\n']);
+  assert.match((await go.get('/zzz', BROWSER)).body, /foo@example\.com/);
+});
+
 test('no header makes a caller somebody else', async () => {
   await using go = await startService();
   const headers = {

@@ -8,6 +8,7 @@ import {
   type Callers,
   type FormTokens,
   imageOrigin,
+  isOwnHost,
   readForm,
   refuseCrossSite,
   refuseForeignHost,
@@ -126,6 +127,15 @@ export class Pages {
   /** The page for a name no link has: home with the form filled in, status 404. */
   async notFound(req: IncomingMessage, res: ServerResponse, short: string): Promise<void> {
     const { callers, access, isPeerName } = this.#options;
+    // Links work under any name; a page, which names the caller and carries a form token, does not.
+    if (!this.#isOwn(req)) {
+      res.writeHead(404, {
+        'Content-Type': 'text/plain; charset=utf-8',
+        'X-Content-Type-Options': 'nosniff',
+      });
+      res.end(`${NOT_FOUND}\n`);
+      return;
+    }
     for (const [name, value] of Object.entries(securityHeaders())) res.setHeader(name, value);
     let caller: Caller;
     try {
@@ -160,10 +170,18 @@ export class Pages {
     // A body that was not read to its end leaves the connection in no state to go on.
     if (error instanceof WebError && error.code.startsWith('ERR_BODY'))
       res.setHeader('Connection', 'close');
+    if (!this.#isOwn(req)) {
+      this.#answer(req, res, status, message, undefined);
+      return;
+    }
     this.#options.callers.of(req).then(
       (who) => this.#answer(req, res, status, message, who),
       () => this.#answer(req, res, status, message, undefined),
     );
+  }
+
+  #isOwn(req: IncomingMessage): boolean {
+    return isOwnHost(req.headers.host, this.#options.hosts());
   }
 
   #answer(
