@@ -1,6 +1,14 @@
 // Moving in: a golink snapshot of 10,000 links, templates included, taken over offline and by a running service.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -130,4 +138,39 @@ test('a file that is not there is one sentence', async () => {
   ]);
   assert.equal(code, 1);
   assert.match(stderr, /^cove: .*nowhere\.json cannot be read/);
+});
+
+test('an export replaces its target only when it is whole', async () => {
+  const dir = join(root, 'exported');
+  const out = join(root, 'out');
+  mkdirSync(out);
+  const target = join(out, 'links.json');
+  writeFileSync(target, 'what was there\n');
+  const nowhere = join(root, 'no-links-here');
+  const wrong = await cove(['golink', 'export', target, '--dir', nowhere]);
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stderr, /^cove: there are no links in .*no-links-here: name the directory/);
+  assert.equal(readFileSync(target, 'utf8'), 'what was there\n');
+  assert.ok(!existsSync(nowhere), 'looking for links makes no directory');
+
+  await cove(['golink', 'import', '-', '--dir', dir], { input: `${link(1)}\n` });
+  const right = await cove(['golink', 'export', target, '--dir', dir]);
+  assert.equal(right.code, 0, right.stderr);
+  assert.match(readFileSync(target, 'utf8'), /^\{"Short":"link-1",[^\n]*\n$/);
+  assert.deepEqual(readdirSync(out), ['links.json']);
+});
+
+test('files that cannot be opened are one sentence, for export and import', async () => {
+  const dir = join(root, 'unopened');
+  await cove(['golink', 'import', '-', '--dir', dir], { input: `${link(1)}\n` });
+  for (const [args, pattern] of [
+    [['export', join(root, 'no', 'such', 'links.json')], /^cove: .*links\.json cannot be written/],
+    [['export', root], /^cove: .* cannot be written/],
+    [['import', root], /^cove: .* cannot be read/],
+  ] as const) {
+    const { code, stderr } = await cove(['golink', ...args, '--dir', dir]);
+    assert.equal(code, 1, args[0]);
+    assert.match(stderr, pattern);
+    assert.doesNotMatch(stderr, /\n\s+at /, 'no stack trace');
+  }
 });

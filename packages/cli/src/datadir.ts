@@ -41,9 +41,14 @@ export function openDataDir(dir: string): DataDir {
     root,
     controlDatabase: join(root, 'control', 'control.db'),
     relay: join(root, 'relay'),
-    golinkDatabase: join(root, 'golink', 'links.db'),
+    golinkDatabase: golinkDatabase(root),
     node: (name) => join(root, 'nodes', name),
   };
+}
+
+/** Where the links of a data directory are, whether or not it exists. */
+export function golinkDatabase(dir: string): string {
+  return join(resolve(dir), 'golink', 'links.db');
 }
 
 function unusable(root: string, error: unknown): CliError {

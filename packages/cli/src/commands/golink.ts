@@ -1,5 +1,14 @@
 // `cove golink`: the go/ links on a tailnet that exists already; and moving links in and out.
-import { createReadStream, createWriteStream, statSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { resolve } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Golink, ImportProgress, ImportReport } from '@cove/golink';
@@ -8,7 +17,7 @@ import { golinkHandlers } from '../admin/golink.ts';
 import { nodeHandlers } from '../admin/node.ts';
 import { processHandlers } from '../admin/process.ts';
 import { callAdmin, refuseIfRunning, serveAdmin } from '../adminsocket.ts';
-import { openDataDir } from '../datadir.ts';
+import { golinkDatabase, openDataDir } from '../datadir.ts';
 import { Disposal } from '../disposal.ts';
 import { CliError, errorCode } from '../errors.ts';
 import { createOutput } from '../output.ts';
@@ -133,13 +142,12 @@ interface ImportOptions {
 async function importSnapshot(file: string, options: ImportOptions): Promise<void> {
   const output = createOutput();
   const total = file === '-' ? undefined : sizeOf(file);
-  const input: Readable = file === '-' ? process.stdin : createReadStream(file);
   const onProgress = (progress: unknown): void => {
     const { lines, bytes } = progress as ImportProgress;
     const share = total ? ` (${Math.min(100, Math.round((bytes / total) * 100))} %)` : '';
     output.progress(`${lines} links read${share}`);
   };
-  const report = await importInto(options, input, onProgress);
+  const report = await importInto(options, file, onProgress);
   output.progress(
     `${report.lines} lines read, ${report.added} links ${options.dryRun ? 'would be added' : 'added'}`,
     true,
@@ -159,13 +167,15 @@ async function importSnapshot(file: string, options: ImportOptions): Promise<voi
 /** Through the running process where there is one, so that it knows the new links; else into the database itself. */
 async function importInto(
   options: ImportOptions,
-  stream: Readable,
+  file: string,
   onProgress: (progress: unknown) => void,
 ): Promise<ImportReport> {
   const route = `POST /golink/import${options.dryRun ? '?dryRun=1' : ''}`;
   if (await isRunning(options.dir)) {
+    const stream = await openInput(file);
     return (await callAdmin(options.dir, route, { stream, onProgress })) as ImportReport;
   }
+  const stream = await openInput(file);
   const golink = await openOffline(options.dir);
   try {
     return await golink.importSnapshot(stream, { dryRun: options.dryRun === true, onProgress });
@@ -174,18 +184,58 @@ async function importInto(
   }
 }
 
+/** Throws `ERR_INPUT_FILE`. */
+async function openInput(file: string): Promise<Readable> {
+  if (file === '-') return process.stdin;
+  const stream = createReadStream(file);
+  await opening(stream, (reason) => `${file} cannot be read: ${reason}`);
+  return stream;
+}
+
+/** Resolves when a file stream is open, so that whoever takes it need not expect that it is not. */
+async function opening(
+  stream: Readable | Writable,
+  sentence: (reason: string) => string,
+): Promise<void> {
+  await once(stream, 'open').catch((error: Error) => {
+    throw new CliError('ERR_INPUT_FILE', sentence(error.message), { cause: error });
+  });
+}
+
 async function exportSnapshot(file: string, options: { readonly dir: string }): Promise<void> {
-  const target = file === '-' ? toStdout() : createWriteStream(file, { mode: 0o600 });
   if (await isRunning(options.dir)) {
     const lines = (await callAdmin(options.dir, 'GET /golink/export')) as string;
-    await pipeline(Readable.from([lines]), target);
+    await writeWhole(file, (target) => pipeline(Readable.from([lines]), target));
     return;
+  }
+  if (!existsSync(golinkDatabase(options.dir))) {
+    throw new CliError(
+      'ERR_INPUT_FILE',
+      `there are no links in ${resolve(options.dir)}: name the directory that has them with --dir`,
+    );
   }
   const golink = await openOffline(options.dir);
   try {
-    await golink.exportTo(target);
+    await writeWhole(file, (target) => golink.exportTo(target));
   } finally {
     await golink.close();
+  }
+}
+
+/** Writes beside `file` and renames, so that a failure leaves what was there. */
+async function writeWhole(file: string, write: (target: Writable) => Promise<void>): Promise<void> {
+  if (file === '-') return write(toStdout());
+  // A pipe or a terminal cannot be replaced, only written to.
+  const special = existsSync(file) && !statSync(file).isFile();
+  const path = special ? file : `${file}.new-${process.pid}`;
+  const target = createWriteStream(path, { mode: 0o600 });
+  await opening(target, (reason) => `${file} cannot be written: ${reason}`);
+  try {
+    await write(target);
+    if (!special) renameSync(path, file);
+  } catch (error) {
+    if (!special) rmSync(path, { force: true });
+    throw error;
   }
 }
 
@@ -218,7 +268,9 @@ async function isRunning(dir: string): Promise<boolean> {
 
 function sizeOf(file: string): number {
   try {
-    return statSync(file).size;
+    const stat = statSync(file);
+    if (stat.isDirectory()) throw new Error('it is a directory');
+    return stat.size;
   } catch (error) {
     throw new CliError(
       'ERR_INPUT_FILE',
