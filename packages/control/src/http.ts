@@ -112,12 +112,18 @@ export function handleUpgrade(
   return true;
 }
 
-/** Answers an upgrade with a plain error and closes. status: code and reason. */
+/**
+ * Answers an upgrade with a plain error and closes: HTTP servers leave sockets half open, so one that is only ended
+ * stays for as long as its client likes. status: code and reason.
+ */
 export function refuse(socket: Duplex, status: string, text: string): void {
   const body = `${text}\n`;
+  // Unread bytes would turn the close into a reset that overtakes the answer.
+  socket.resume();
   socket.end(
     `HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    () => socket.destroy(),
   );
 }
 

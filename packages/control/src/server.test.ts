@@ -3,6 +3,7 @@ import { createServer, request } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { Http2Connection } from './http2/connection.ts';
 import { ControlServer } from './server.ts';
 import { fetchControlKey, TestNode } from './testing/client.ts';
 import { Harness, next, OWNER, quiet } from './testing/harness.ts';
@@ -127,6 +128,49 @@ test('upgrade requests that are none are refused with 400 or 405', async () => {
   }
   assert.equal((await get(h, '/ts2021', { method: 'POST' })).status, 400);
   assert.equal(h.server.status().connections, 0);
+});
+
+test('a refused upgrade holds no socket, even of a client that never closes', async () => {
+  await using h = await Harness.start();
+  const http = createServer();
+  h.server.attach(http);
+  await new Promise<void>((done) => http.listen(0, '127.0.0.1', done));
+  const { port } = http.address() as AddressInfo;
+  for (const path of ['/ts2021', '/other']) {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.write(
+      `POST ${path} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nmore`,
+    );
+    let got = '';
+    socket.on('data', (data) => {
+      got += data;
+    });
+    await new Promise((done) => socket.once('end', done));
+    assert.match(got, /^HTTP\/1\.1 40[04] /);
+    let left = 1;
+    for (let i = 0; i < 100 && left > 0; i++) {
+      await new Promise((done) => setTimeout(done, 5));
+      left = await new Promise<number>((done) => http.getConnections((_, count) => done(count)));
+    }
+    assert.equal(left, 0, path);
+    socket.destroy();
+  }
+  http.close();
+});
+
+test('a fault of ours ends the connection it happened on, and is logged', async (t) => {
+  await using h = await Harness.start();
+  const other = await h.join('other');
+  const client = await h.connect(new TestNode('box'));
+  const broken = t.mock.method(Http2Connection.prototype, 'receive', () => {
+    throw new RangeError('broken');
+  });
+  await assert.rejects(client.request('GET', '/'));
+  broken.mock.restore();
+  assert.equal((await other.request('GET', '/')).status, 404);
+  const faults = h.log.filter(({ message }) => message === 'connection failed');
+  assert.equal(faults.length, 1);
+  assert.match(String(faults[0]!.fields?.['error']), /RangeError: broken/);
 });
 
 test('records and frames that are none end their connection only', async () => {

@@ -222,6 +222,12 @@ export class ControlServer implements AsyncDisposable {
           this.#sessions.delete(ended);
           this.#core.log('debug', 'connection ended', { machine: ended.machine, reason });
         },
+        onFault: (faulty, error) => {
+          this.#core.log('error', 'connection failed', {
+            machine: faulty.machine,
+            error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+          });
+        },
       },
       head,
     );

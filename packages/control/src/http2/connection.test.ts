@@ -286,6 +286,46 @@ test('a body above the limit ends the connection', () => {
   assert.equal(state.closed, 'stream window');
 });
 
+test('a body in a quarter of a million pieces costs the connection, not the process', () => {
+  const flood = (clock: () => number): { bodies: number[]; closed: string | undefined } => {
+    const bodies: number[] = [];
+    const { connection, state, open } = raw(({ body }) => bodies.push(body.length), clock);
+    open();
+    connection.receive(frame(FrameType.HEADERS, Flag.END_HEADERS, 1, POST));
+    const piece = Buffer.concat(
+      Array.from({ length: 1024 }, () => frame(FrameType.DATA, 0, 1, Uint8Array.of(7))),
+    );
+    for (let i = 0; i < MAX_BODY / 1024; i++) connection.receive(piece);
+    connection.receive(frame(FrameType.DATA, Flag.END_STREAM, 1, EMPTY));
+    return { bodies, closed: state.closed };
+  };
+  assert.deepEqual(
+    flood(() => 0),
+    { bodies: [], closed: 'too many control frames' },
+  );
+  // Slow enough it is a body like any other.
+  let clock = 0;
+  const patient = flood(() => (clock += 1000));
+  assert.deepEqual(patient, { bodies: [MAX_BODY], closed: undefined });
+});
+
+test('empty CONTINUATION frames pile nothing up', () => {
+  let clock = 0;
+  let requests = 0;
+  const { connection, state, open } = raw(
+    () => requests++,
+    () => (clock += 1000),
+  );
+  open();
+  connection.receive(frame(FrameType.HEADERS, Flag.END_STREAM, 1, POST));
+  const empty = Buffer.concat(
+    Array.from({ length: 1024 }, () => frame(FrameType.CONTINUATION, 0, 1, EMPTY)),
+  );
+  for (let i = 0; i < 200; i++) connection.receive(empty);
+  connection.receive(frame(FrameType.CONTINUATION, Flag.END_HEADERS, 1, EMPTY));
+  assert.deepEqual([requests, state.closed], [1, undefined]);
+});
+
 test('any frames after the preface are survived', () => {
   const anyFrame = fc
     .tuple(

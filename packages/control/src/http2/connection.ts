@@ -34,6 +34,8 @@ const CONNECTION_WINDOW = 512 * 1024;
 /** Frames that cost us more than the sender: refilled per second, up to the burst. */
 const CHEAP_FRAMES_PER_SECOND = 256;
 const CHEAP_FRAMES_BURST = 1024;
+/** A piece of a body below this, and not its last, is a cheap frame too. */
+const SMALL_DATA = 1024;
 const REQUESTS_PER_SECOND = 20;
 const REQUESTS_BURST = 200;
 /** Bytes the transport may hold while we still answer PING and SETTINGS. */
@@ -45,7 +47,8 @@ interface Stream {
   readonly id: number;
   readonly method: string;
   readonly path: string;
-  readonly body: Uint8Array[];
+  /** Grown by doubling; the first bodyLength bytes count. */
+  body: Uint8Array;
   bodyLength: number;
   received: boolean;
   exchange: ServerExchange | undefined;
@@ -276,7 +279,8 @@ export class Http2Connection {
       throw new Http2Error('PROTOCOL_ERROR', 'CONTINUATION without HEADERS');
     }
     this.#pay();
-    partial.parts.push(payload.slice());
+    // Empty ones would never reach the limit.
+    if (payload.length > 0) partial.parts.push(payload.slice());
     partial.length += payload.length;
     if (partial.length > MAX_HEADER_LIST) {
       throw new Http2Error('ENHANCE_YOUR_CALM', 'header block too large');
@@ -316,7 +320,7 @@ export class Http2Connection {
       id,
       method,
       path,
-      body: [],
+      body: EMPTY,
       bodyLength: 0,
       received: false,
       exchange: undefined,
@@ -343,12 +347,14 @@ export class Http2Connection {
       if (stream !== undefined) throw new Http2Error('STREAM_CLOSED', 'DATA behind END_STREAM');
       return;
     }
-    if (data.length === 0) this.#pay();
+    const last = (flags & Flag.END_STREAM) !== 0;
+    if (data.length === 0 || (!last && data.length < SMALL_DATA)) this.#pay();
     this.#release(payload.length - data.length);
-    stream.bodyLength += data.length;
-    if (stream.bodyLength > MAX_BODY) throw new Http2Error('FLOW_CONTROL_ERROR', 'stream window');
-    if (data.length > 0) stream.body.push(data.slice());
-    if ((flags & Flag.END_STREAM) !== 0) this.#complete(stream);
+    if (stream.bodyLength + data.length > MAX_BODY) {
+      throw new Http2Error('FLOW_CONTROL_ERROR', 'stream window');
+    }
+    append(stream, data);
+    if (last) this.#complete(stream);
   }
 
   /** Gives receive window back once the bytes are no longer held. */
@@ -360,8 +366,8 @@ export class Http2Connection {
 
   #complete(stream: Stream): void {
     stream.received = true;
-    const body = stream.body.length === 1 ? stream.body[0]! : concat(...stream.body);
-    stream.body.length = 0;
+    const body = stream.body.subarray(0, stream.bodyLength);
+    stream.body = EMPTY;
     const exchange = new ServerExchange(this, stream, body);
     stream.exchange = exchange;
     // The handler owns the body from here: handlers run at once and keep none of it.
@@ -507,7 +513,7 @@ export class Http2Connection {
     stream.queued = 0;
     this.#streams.delete(stream.id);
     if (!stream.received) {
-      stream.body.length = 0;
+      stream.body = EMPTY;
       this.#release(stream.bodyLength);
     }
     const onClose = stream.exchange?.onClose;
@@ -584,6 +590,18 @@ class ServerExchange implements Exchange, BodyStream {
   abort(): void {
     this.#connection.abort(this.#stream);
   }
+}
+
+function append(stream: Stream, data: Uint8Array): void {
+  const length = stream.bodyLength + data.length;
+  if (length > stream.body.length) {
+    // Most bodies are one frame: no more than that at first.
+    const larger = new Uint8Array(Math.min(MAX_BODY, Math.max(length, 2 * stream.body.length)));
+    larger.set(stream.body.subarray(0, stream.bodyLength));
+    stream.body = larger;
+  }
+  stream.body.set(data, stream.bodyLength);
+  stream.bodyLength = length;
 }
 
 /** Payload without padding (section 6.1). */

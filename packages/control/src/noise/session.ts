@@ -20,6 +20,8 @@ export interface SessionOptions {
   readonly accepted: AcceptedInitiation;
   readonly onRequest: (session: Session, exchange: Exchange) => void;
   readonly onEnd: (session: Session, reason: string) => void;
+  /** Our own mistake; it costs the connection and nothing else. */
+  readonly onFault: (session: Session, error: unknown) => void;
 }
 
 export class Session {
@@ -69,8 +71,8 @@ export class Session {
       try {
         for (const plaintext of channel.push(bytes)) this.#http2.receive(plaintext);
       } catch (error) {
-        if (!(error instanceof ProtocolError)) throw error;
-        this.#reason = error.message;
+        if (!(error instanceof ProtocolError)) options.onFault(this, error);
+        this.#reason = error instanceof Error ? error.message : String(error);
         socket.destroy();
       }
     };
