@@ -191,13 +191,9 @@ export class Admin {
   async approve(id: string, user: string | undefined): Promise<NodeRecord> {
     const loginName = user ?? this.#core.options.owner;
     checkLoginName(loginName);
-    const node = await this.#core.journal.mutate((tx) => {
-      // Looked up first: a user is not created for a login that does not exist.
-      const waiting = this.#pending.get(id);
-      if (waiting === undefined || waiting.denied) throw noLogin(id);
-      const owner = this.#core.ensureUser(tx, loginName, ACTOR);
-      return this.#registrar.approve(tx, id, owner.id, ACTOR);
-    });
+    const node = await this.#core.journal.mutate((tx) =>
+      this.#registrar.approve(tx, id, loginName, ACTOR),
+    );
     return this.#nodeRecord(node);
   }
 
@@ -280,9 +276,11 @@ export class Admin {
     const { tailnet } = this.#core;
     const text = String(ref).replace(/\.$/, '');
     const suffix = `.${this.#core.options.domain}`;
+    const label = text.endsWith(suffix) ? text.slice(0, -suffix.length) : text;
+    // A text that is a node's name means that node, even where an ID could be meant.
     const node =
+      (typeof ref === 'number' ? tailnet.nodes.get(ref) : tailnet.nodeByName(label)) ??
       (/^\d{1,15}$/.test(text) ? tailnet.nodes.get(Number(text)) : undefined) ??
-      tailnet.nodeByName(text.endsWith(suffix) ? text.slice(0, -suffix.length) : text) ??
       tailnet.nodeByAddress(text) ??
       (text.startsWith('nodekey:') ? tailnet.nodeByKey(text as `nodekey:${string}`) : undefined) ??
       [...tailnet.nodes.values()].find((candidate) => candidate.stableId === text);

@@ -132,6 +132,11 @@ export class Core {
 
   // Users
 
+  /** Role of a user when created. */
+  firstRole(loginName: string): User['role'] {
+    return loginName.toLowerCase() === this.options.owner.toLowerCase() ? 'admin' : 'member';
+  }
+
   /** Finds or creates. The name must have been checked. */
   ensureUser(tx: Transaction, loginName: string, actor: string, displayName?: string): User {
     const known = tx.tailnet.userByLogin(loginName);
@@ -140,7 +145,7 @@ export class Core {
       id: ++tx.tailnet.lastUserId,
       loginName,
       displayName: displayName ?? loginName.slice(0, loginName.indexOf('@')),
-      role: loginName.toLowerCase() === this.options.owner.toLowerCase() ? 'admin' : 'member',
+      role: this.firstRole(loginName),
       created: tx.now,
     };
     tx.tailnet.addUser(user);
@@ -151,17 +156,24 @@ export class Core {
 
   // Nodes
 
-  /**
-   * Makes the node of a login, or gives a new key to the one the machine has for this owner. Throws ERR_EXHAUSTED,
-   * and ERR_CONFLICT if the node key serves another login.
-   */
-  logIn(tx: Transaction, login: Login, actor: string): NodeState {
-    const { tailnet } = tx;
+  /** Throws what logIn would; changes nothing. Returns the machine's node for this owner, if it has one. */
+  checkLogIn(tailnet: Tailnet, login: Login): NodeState | undefined {
     const existing = this.#nodeOfLogin(tailnet, login);
     const holder = tailnet.nodeByKey(login.nodeKey);
     if (holder !== undefined && holder !== existing) {
       throw new ControlError('ERR_CONFLICT', 'node key is in use by another login');
     }
+    if (existing === undefined) tailnet.addresses.check();
+    return existing;
+  }
+
+  /**
+   * Makes the node of a login, or gives a new key to the one the machine has for this owner. Throws ERR_EXHAUSTED,
+   * and ERR_CONFLICT if the node key serves another login; nothing has changed then.
+   */
+  logIn(tx: Transaction, login: Login, actor: string): NodeState {
+    const { tailnet } = tx;
+    const existing = this.checkLogIn(tailnet, login);
     const lifetime = login.userId === undefined ? undefined : this.options.keyLifetime;
     const keyExpiry = lifetime === undefined ? undefined : tx.now + lifetime;
     if (existing !== undefined) {

@@ -427,6 +427,18 @@ test('administration: users, names, tags, expiry, and the log of it all', async 
   assert.match(server.metrics(), /^cove_control_nodes 2$/m);
 });
 
+test('a text of digits is the name of a node before it is an ID; clients do not choose such names', async () => {
+  await using h = await Harness.start();
+  await h.join('1');
+  assert.equal(h.server.getNode('1').name, 'n1');
+  await h.join('box');
+  await h.server.renameNode(2, '1');
+  assert.equal(h.server.getNode('1').id, 2);
+  assert.equal(h.server.getNode('1.cove.test').id, 2);
+  assert.equal(h.server.getNode(1).id, 1);
+  assert.equal(h.server.getNode('2').id, 2);
+});
+
 test('bad relay maps are refused', async () => {
   await using h = await Harness.start();
   const node = { Name: 'a', RegionID: 900, HostName: 'relay.test' };

@@ -274,6 +274,46 @@ test('approval: a client that hangs up is no longer waited for, the login stays'
   assert.equal(h.server.listNodes().length, 1);
 });
 
+test('approval: for a new user, tags refused or a key in use change nothing and end no stream', async () => {
+  await using h = await Harness.start();
+  const a = await h.join('a');
+  const stream = await a.stream();
+  await next(stream);
+  const RequestTags = ['tag:a'];
+  const client = await h.connect(new TestNode('b'));
+  await client.register({ Hostinfo: { Hostname: 'b', OS: 'linux', RequestTags } });
+  const { id } = h.server.listPending()[0]!;
+  const events = h.server.listEvents({ limit: 1000 }).length;
+  await assert.rejects(h.server.approve(id, { user: 'bob@example.com' }), {
+    code: 'ERR_CONFLICT',
+    message: 'requested tags [tag:a] are invalid or not permitted',
+  });
+  // The same login has become a node of another user meanwhile.
+  const { key } = await h.server.createAuthKey();
+  const rival = new TestNode('c');
+  const rivals = await h.connect(rival);
+  await rivals.register();
+  const waiting = h.server.listPending().find((login) => login.nodeKey === rival.nodeKey)!;
+  await rivals.register({ Auth: { AuthKey: key } });
+  await assert.rejects(h.server.approve(waiting.id, { user: 'bob@example.com' }), {
+    code: 'ERR_CONFLICT',
+    message: 'node key is in use by another login',
+  });
+  assert.deepEqual(
+    h.server.listUsers().map((user) => user.loginName),
+    [OWNER],
+  );
+  // A key was made and a node, and nothing by the approvals.
+  assert.equal(h.server.listEvents({ limit: 1000 }).length, events + 2);
+  assert.ok(!h.log.some(({ level }) => level === 'error'));
+  await a.update({ Endpoints: ['192.0.2.1:1'] });
+  assert.equal(h.server.status().streams, 1);
+  // A policy may name a user before there is one.
+  await h.server.setPolicy('{"tagOwners": {"tag:a": ["bob@example.com"]}}');
+  const record = await h.server.approve(id, { user: 'bob@example.com' });
+  assert.deepEqual([record.user, record.tags], ['tagged-devices', ['tag:a']]);
+});
+
 test('tags asked for by a person: the owner without a policy, tag owners with one', async () => {
   await using h = await Harness.start();
   const login = async (user: string, tags: string[]): Promise<RegisterResponse> => {

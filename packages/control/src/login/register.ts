@@ -20,7 +20,7 @@ import { mergeHostinfo } from '../map/hostinfo.ts';
 import type { Transaction } from '../state/journal.ts';
 import { isTag } from '../state/names.ts';
 import { updateAuthKey } from '../state/rows.ts';
-import { type NodeState, TAGGED_USER_ID, TAGGED_USER_NAME } from '../state/tailnet.ts';
+import { type NodeState, TAGGED_USER_ID, TAGGED_USER_NAME, type User } from '../state/tailnet.ts';
 import { checkAuthKey } from './authkeys.ts';
 import type { PendingLogin, PendingLogins, PendingOutcome } from './pending.ts';
 
@@ -159,7 +159,9 @@ export class Registrar {
           registeredBy: 'authkey',
         };
         const tagged =
-          key.userId === undefined ? keyTags(login, requested) : this.#tagged(tx, login, requested);
+          key.userId === undefined
+            ? keyTags(login, requested)
+            : this.#tagged(tx, login, requested, tx.tailnet.users.get(key.userId));
         const made = this.#core.logIn(tx, tagged, `authkey:${key.id}`);
         key.uses++;
         tx.write(updateAuthKey(tx.tailnet.id, key));
@@ -172,14 +174,24 @@ export class Registrar {
   }
 
   /** The login as it becomes with the tags its client asks for. Throws ERR_CONFLICT if they are not its to have. */
-  #tagged(tx: Transaction, login: Login, requested: readonly string[]): Login {
+  #tagged(
+    tx: Transaction,
+    login: Login,
+    requested: readonly string[],
+    user: Pick<User, 'loginName' | 'role'> | undefined,
+  ): Login {
     if (requested.length === 0) return login;
-    const admin =
-      login.userId !== undefined && tx.tailnet.users.get(login.userId)?.role === 'admin';
+    const admin = user?.role === 'admin';
     const known = tx.tailnet.nodeByKey(login.oldNodeKey ?? login.nodeKey);
     const carried = known?.machineKey === login.machineKey ? known.tags : [];
     const allowed = (tag: string): boolean =>
-      isTag(tag) && this.#core.policy.mayTag({ userId: login.userId, tags: carried }, admin, tag);
+      isTag(tag) &&
+      this.#core.policy.mayTag(
+        { userId: login.userId, tags: carried },
+        admin,
+        tag,
+        user?.loginName,
+      );
     if (requested.length > MAX_TAGS || !requested.every(allowed)) throw badTags(requested);
     return { ...login, userId: undefined, tags: [...new Set(requested)] };
   }
@@ -211,20 +223,27 @@ export class Registrar {
   }
 
   /**
-   * Makes the node of a waiting login, for this user. Throws ERR_NOT_FOUND, ERR_CONFLICT (tags the user may not give),
-   * ERR_EXHAUSTED.
+   * Makes the node of a waiting login, for this user, who is created if need be; the name must have been checked.
+   * Throws ERR_NOT_FOUND, ERR_CONFLICT (tags the user may not give), ERR_EXHAUSTED; nothing has changed then.
    */
-  approve(tx: Transaction, id: string, userId: number, actor: string): NodeState {
+  approve(tx: Transaction, id: string, loginName: string, actor: string): NodeState {
     const login = this.#pending.get(id);
     if (login === undefined || login.denied) {
       throw new ControlError('ERR_NOT_FOUND', `no login ${id} waits for approval`);
     }
+    // Everything that may be refused is looked at before the first write, hence before the user is there.
+    const { tailnet } = tx;
+    const user = tailnet.userByLogin(loginName) ?? {
+      id: tailnet.lastUserId + 1,
+      loginName,
+      role: this.#core.firstRole(loginName),
+    };
     const decided: Login = {
       machineKey: login.machineKey,
       nodeKey: login.nodeKey,
       oldNodeKey: login.oldNodeKey,
       nlKey: login.nlKey,
-      userId,
+      userId: user.id,
       tags: [],
       hostinfo: login.hostinfo,
       capVersion: login.capVersion,
@@ -232,7 +251,9 @@ export class Registrar {
       authKeyId: undefined,
       registeredBy: 'approval',
     };
-    const tagged = this.#tagged(tx, decided, login.hostinfo.RequestTags ?? []);
+    const tagged = this.#tagged(tx, decided, login.hostinfo.RequestTags ?? [], user);
+    this.#core.checkLogIn(tailnet, tagged);
+    this.#core.ensureUser(tx, loginName, actor);
     const node = this.#core.logIn(tx, tagged, actor);
     tx.after(() => this.#pending.approve(login));
     return node;

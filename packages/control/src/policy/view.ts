@@ -138,11 +138,19 @@ export class PolicyView {
     return bits.filter;
   }
 
-  /** Whether the owner of this node may turn it into a machine with this tag. `admin`: decides without a policy. */
-  mayTag(node: Pick<NodeState, 'userId' | 'tags'>, admin: boolean, tag: string): boolean {
+  /**
+   * Whether the owner of this node may turn it into a machine with this tag. `admin`: decides without a policy.
+   * loginName: of an owner who is not stored yet.
+   */
+  mayTag(
+    node: Pick<NodeState, 'userId' | 'tags'>,
+    admin: boolean,
+    tag: string,
+    loginName?: string,
+  ): boolean {
     if (this.#tagOwners === undefined) return admin;
     const owners = this.#tagOwners.get(tag) ?? [];
-    return owners.some((owner) => this.#matches(owner, node));
+    return owners.some((owner) => this.#matches(owner, node, loginName));
   }
 
   /** Whether admins and auth keys may give this tag. */
@@ -150,7 +158,11 @@ export class PolicyView {
     return this.#tagOwners === undefined || this.#tagOwners.has(tag);
   }
 
-  #matches(selector: Selector, node: Pick<NodeState, 'userId' | 'tags'>): boolean {
+  #matches(
+    selector: Selector,
+    node: Pick<NodeState, 'userId' | 'tags'>,
+    loginName?: string,
+  ): boolean {
     switch (selector.type) {
       case 'any':
         return true;
@@ -163,7 +175,7 @@ export class PolicyView {
       case 'user':
       case 'group': {
         if (node.userId === undefined) return false;
-        const login = this.#loginOf(node.userId)?.toLowerCase();
+        const login = (loginName ?? this.#loginOf(node.userId))?.toLowerCase();
         if (login === undefined) return false;
         return selector.type === 'user'
           ? login === selector.loginName

@@ -63,9 +63,14 @@ export class AddressPool {
     this.#used.delete(at);
   }
 
+  /** Throws ERR_EXHAUSTED if take would. */
+  check(): void {
+    if (this.#used.size > SIZE - 2048) throw new ControlError('ERR_EXHAUSTED', 'no address left');
+  }
+
   /** Throws ERR_EXHAUSTED. */
   take(): number {
-    if (this.#used.size > SIZE - 2048) throw new ControlError('ERR_EXHAUSTED', 'no address left');
+    this.check();
     let at = (this.#last + 1) % SIZE;
     while (this.#used.has(at) || excludedUntil(at) !== undefined) {
       at = ((excludedUntil(at) ?? at) + 1) % SIZE;

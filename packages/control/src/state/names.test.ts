@@ -14,6 +14,8 @@ for (const [hostname, label] of [
   ['nas.lan', 'nas'],
   ['--x--', 'x'],
   ['', 'node'],
+  ['2024', 'n2024'],
+  ['7'.repeat(64), `n${'7'.repeat(62)}`],
   ['a'.repeat(100), 'a'.repeat(63)],
 ] as const) {
   test(`the label of ${JSON.stringify(hostname.slice(0, 20))} is ${label.slice(0, 20)}`, () => {

@@ -5,7 +5,7 @@ const MAX_LABEL = 63;
 /** Suffixes desktop systems append to hostnames. */
 const LOCAL_SUFFIX = /\.(?:local|localdomain|lan)$/;
 
-/** The label for a client's hostname; `node` when nothing usable is left. */
+/** The label for a client's hostname; `node` when nothing usable is left. `n` before mere digits: they read as an ID. */
 export function labelOf(hostname: string): string {
   const label = hostname
     .slice(0, 255)
@@ -16,7 +16,8 @@ export function labelOf(hostname: string): string {
     .replace(/^-+/, '')
     .slice(0, MAX_LABEL)
     .replace(/-+$/, '');
-  return label === '' ? 'node' : label;
+  if (label === '') return 'node';
+  return /^\d+$/.test(label) ? `n${label}`.slice(0, MAX_LABEL) : label;
 }
 
 /** `label`, or with the first free of `-1`, `-2`, ... */
