@@ -164,6 +164,23 @@ describe('a tailnet in one process', () => {
     );
   });
 
+  test('http to a name nobody has: the request fails, the process lives', async () => {
+    const ask = (host: string): Promise<string | undefined> =>
+      new Promise((done) => {
+        const req = get({ host, agent: laptop.agent(), path: '/' });
+        req.once('error', (error: NodeJS.ErrnoException) => done(error.code));
+      });
+    assert.equal(await ask('nobody'), 'ENOTFOUND');
+    await assert.rejects(laptop.fetch('http://nobody/', limit()), TypeError);
+  });
+
+  test('close ends a dial that is under way', async () => {
+    const node = await tailnet.upNode('leaver', { ephemeral: true });
+    const dialled = failure(node.dial({ host: 'web', port: 81 }));
+    await node.close();
+    assert.ok((await dialled).code);
+  });
+
   test('an aborted dial rejects with the reason', async () => {
     const reason = new Error('enough');
     const signal = AbortSignal.abort(reason);
@@ -334,7 +351,7 @@ describe('a tailnet in one process', () => {
   });
 
   test('after a logout the next start is a new login', async () => {
-    const node = await tailnet.upNode('leaver');
+    const node = await tailnet.upNode('leaver', { ephemeral: true });
     await node.logout(limit());
     assert.equal(node.state, 'Stopped');
     const again = await tailnet.newNode('leaver', { key: false });

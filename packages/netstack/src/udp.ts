@@ -200,10 +200,18 @@ export class UdpLayer {
     const arrived = this.#arrived;
     if (arrived.length > 0) {
       this.#arrived = [];
-      for (const { socket, datagram } of arrived) {
-        if (socket === undefined || socket.closed) continue;
-        socket.queued -= datagram.bytes.length + UDP_HEADER + OVERHEAD;
-        socket.options.receive(datagram);
+      let delivered = 0;
+      try {
+        for (const { socket, datagram } of arrived) {
+          delivered++;
+          if (socket === undefined || socket.closed) continue;
+          socket.queued -= datagram.bytes.length + UDP_HEADER + OVERHEAD;
+          socket.options.receive(datagram);
+        }
+      } finally {
+        // A receiver that throws keeps the rest for the next poll.
+        if (delivered < arrived.length)
+          this.#arrived = arrived.slice(delivered).concat(this.#arrived);
       }
     }
     for (const event of this.#events.splice(0)) event();

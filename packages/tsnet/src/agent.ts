@@ -13,6 +13,7 @@ import {
 import { connect as connectTcp, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
+import { closedError } from './errors.ts';
 
 export interface DialTarget {
   readonly host: string;
@@ -138,10 +139,12 @@ function startTls(socket: Duplex, servername: string): Promise<Duplex> {
 /** Resolves with the stream at the event, rejects at an error before. */
 function settled(stream: Duplex, event: string): Promise<Duplex> {
   return new Promise((resolve, reject) => {
+    // Stays until whoever awaits this has run: a peer may accept and reset in one breath.
+    stream.on('error', reject);
+    stream.once('close', () => reject(closedError('the connection')));
     stream.once(event, () => {
-      stream.off('error', reject);
+      setImmediate(() => stream.off('error', reject));
       resolve(stream);
     });
-    stream.once('error', reject);
   });
 }

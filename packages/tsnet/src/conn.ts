@@ -125,14 +125,15 @@ export class Conn extends Duplex {
     try {
       this.#socket = this.#env.connect(target, this.#handler);
     } catch (error) {
-      this.destroy(connectError(error, target));
+      // As net.Socket: never before the caller, or http on its behalf, could listen for the error.
+      setImmediate(() => this.destroy(connectError(error, target)));
       return this;
     }
     if (signal) {
       const onAbort = (): void => {
         this.destroy(signal.reason as Error);
       };
-      if (signal.aborted) onAbort();
+      if (signal.aborted) setImmediate(onAbort);
       else {
         signal.addEventListener('abort', onAbort, { once: true });
         const forget = (): void => signal.removeEventListener('abort', onAbort);

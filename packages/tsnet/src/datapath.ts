@@ -155,7 +155,12 @@ export class DataPath {
         if (wireguard) this.device.setAllowedIPs(wireguard, peer.routes);
       }
       // A new disco key means that the peer restarted: its half of the session is gone.
-      if (wireguard && before.DiscoKey !== peer.node.DiscoKey) this.device.resetSession(wireguard);
+      if (wireguard && before.DiscoKey !== peer.node.DiscoKey) {
+        const hadSession = wireguard.hasSession(this.#now);
+        this.device.resetSession(wireguard);
+        // It may have been the new one already: then the peer goes on using what was just wiped.
+        if (hadSession) this.device.wake(wireguard, this.#now);
+      }
     }
     for (const peer of changes.added) {
       for (const prefix of peer.routes) this.#routes.set(prefix, peer);

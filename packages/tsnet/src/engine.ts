@@ -290,9 +290,11 @@ export class Engine {
     const { address: host, port, signal, allowHalfOpen } = options;
     const conn = this.newConn({ allowHalfOpen });
     return new Promise((resolve, reject) => {
-      conn.once('error', reject);
+      // Stays until whoever awaits this has run: a peer may accept and reset in one breath.
+      conn.on('error', reject);
+      conn.once('close', () => reject(closedError('the node')));
       conn.connect({ host, port, ...(signal ? { signal } : {}) }, () => {
-        conn.removeListener('error', reject);
+        setImmediate(() => conn.removeListener('error', reject));
         resolve(conn);
       });
     });

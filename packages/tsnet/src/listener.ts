@@ -164,15 +164,17 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
       this.#maybeClosed();
     });
     const take = this.#takers.shift();
-    if (take) take(conn);
-    else if (this.listenerCount('connection') > 0) this.emit('connection', conn);
+    if (take) {
+      // It may be reset before whoever awaits it runs.
+      conn.on('error', ignoreError);
+      take(conn);
+    } else if (this.listenerCount('connection') > 0) this.emit('connection', conn);
     else this.#wait(conn);
   }
 
   /** Keeps a connection until somebody takes it. Errors meanwhile have nobody to go to. */
   #wait(conn: Conn): void {
-    const ignore = (): void => {};
-    conn.on('error', ignore);
+    conn.on('error', ignoreError);
     conn.once('close', () => {
       const at = this.#queue.indexOf(conn);
       if (at >= 0) this.#queue.splice(at, 1);
@@ -200,3 +202,5 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     else this.#env.hold.release();
   }
 }
+
+function ignoreError(): void {}

@@ -583,6 +583,7 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   #onLoginUrl(url: string): void {
+    this.#dropCache();
     this.#loginUrl = url;
     this.#log('info', 'to let this node in, open its login page', { url });
     this.#setState();
@@ -600,8 +601,7 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   #onMap(map: NetworkMap, selfExpired: boolean): void {
-    this.#cacheTimer?.cancel();
-    this.#cacheTimer = undefined;
+    this.#dropCache();
     this.#cache?.write(map);
     this.#takeMap(map, selfExpired);
   }
@@ -619,6 +619,7 @@ export class Server extends EventEmitter<ServerEvents> {
     if (this.#problem === problem) return;
     this.#problem = problem;
     if (problem?.code === 'ERR_CONTROL_UNREACHABLE') void this.#useCache();
+    else if (problem !== undefined) this.#dropCache();
     this.#setState();
   }
 
@@ -630,9 +631,27 @@ export class Server extends EventEmitter<ServerEvents> {
     const nodeKey = nodePublic(this.#login!.nodeKey.publicBytes(this.#crypto.x25519));
     const kept = await this.#cache?.read(nodeKey);
     if (kept === undefined || this.#map !== undefined || this.#closed !== undefined) return;
+    if (this.#loginUrl !== undefined || this.#problem?.code !== 'ERR_CONTROL_UNREACHABLE') return;
     this.#log('info', 'the coordination server is away: starting from the last network map');
-    const { map, selfExpired } = applyExpiry(kept, this.#clock.wallNow());
+    this.#takeCached(kept);
+  }
+
+  /** A key expires whether the server is there to say so or not. */
+  #takeCached(kept: NetworkMap): void {
+    const now = this.#clock.wallNow();
+    const { map, selfExpired, next } = applyExpiry(kept, now);
+    if (next !== undefined) {
+      this.#cacheTimer = this.#clock.schedule(Math.max(0, next - now) + 1, () =>
+        this.#takeCached(kept),
+      );
+    }
     this.#takeMap(map, selfExpired);
+  }
+
+  /** The server answered: what it said before does not count any more. */
+  #dropCache(): void {
+    this.#cacheTimer?.cancel();
+    this.#cacheTimer = undefined;
   }
 
   #setState(): void {

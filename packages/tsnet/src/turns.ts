@@ -41,8 +41,14 @@ export class Turns {
     if (this.#stopped) return;
     const now = this.#clock.now();
     this.#batchNow = now;
-    const next = this.#turn(now);
-    this.#batchNow = undefined;
+    let next: number | undefined = now;
+    try {
+      next = this.#turn(now);
+    } finally {
+      // When a listener of the application throws, the node goes on all the same.
+      this.#batchNow = undefined;
+      if (next === now) this.wake();
+    }
     if (next === undefined || this.#stopped) return;
     if (next <= now) this.wake();
     else if (next < this.#timerAt) this.#arm(next, next - now);

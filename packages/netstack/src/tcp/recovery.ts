@@ -46,8 +46,9 @@ export function processAck(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void
       if (tcb.recovery === Recovery.OPEN) tcb.congestion.onSample(rtt, ack, tcb.sndNxt);
     } else if (echo >= 0) tcb.rtt.sample(Math.max(0, now - echo));
   } else if (window === 0 && advanced === 0) {
-    // A zero-window probe was answered: the peer is alive (RFC 9293 3.8.6.1).
-    tcb.progressAt = now;
+    // A zero-window probe was answered: the peer is alive (RFC 9293 3.8.6.1). Once the application has gone, it must
+    // read as well: nobody else would ever end the connection.
+    if (!tcb.readClosed) tcb.progressAt = now;
   }
   const duplicated = tcb.sackOk && segment.sackCount > 0 && applySack(tcb, segment, now, echo);
   if (duplicated) widenReorderWindow(tcb);

@@ -197,7 +197,7 @@ function sendSegment(ctx: TcpContext, tcb: Tcb, length: number, fin: boolean): v
 function persist(ctx: TcpContext, tcb: Tcb): void {
   if (tcb.persistAt !== Number.POSITIVE_INFINITY) return;
   tcb.persistAt = ctx.now + (tcb.sndWnd === 0 ? tcb.rtt.timeout : OVERRIDE_TIMEOUT);
-  tcb.progressAt = ctx.now;
+  if (!tcb.readClosed) tcb.progressAt = ctx.now;
 }
 
 /** One byte beyond the zero window, to be answered with the present window. */

@@ -231,7 +231,6 @@ export class ControlClient {
       session.controller.abort(closedError('the map stream'));
       session.unlink();
       this.#renewing?.abort(closedError('the map stream'));
-      this.#expiryTimer?.cancel();
       if (!first) callbacks.streaming(false);
       await updates;
     }

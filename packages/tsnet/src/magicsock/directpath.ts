@@ -63,6 +63,8 @@ interface Candidate {
   /** That ping's transaction, in hex. */
   heardTxId: string;
   lastPing: number;
+  /** When one of its pings was last answered by a ping. */
+  pingedBack: number;
 }
 
 interface PingUnderWay {
@@ -88,6 +90,7 @@ export class DirectPath {
   #lastRound = Number.NEGATIVE_INFINITY;
   /** When a round would ping anybody at all. */
   #nextRound = Number.POSITIVE_INFINITY;
+  #nextCall = Number.NEGATIVE_INFINITY;
   #nextHeartbeat = Number.POSITIVE_INFINITY;
 
   constructor(paths: PathTable, sink: DirectPathSink) {
@@ -124,7 +127,9 @@ export class DirectPath {
     this.#lastSend = now;
     if (this.#nextHeartbeat === Number.POSITIVE_INFINITY)
       this.#nextHeartbeat = now + HEARTBEAT_INTERVAL;
-    if (now >= this.#nextRound && !this.isTrusted(now)) this.#round(now, true);
+    // A call is due even when the peer's own call has just made us ping: our NAT is open to it only now.
+    if ((now >= this.#nextRound || now >= this.#nextCall) && !this.isTrusted(now))
+      this.#round(now, true);
   }
 
   /** The addresses that the network map has for the peer, all of them. */
@@ -149,6 +154,12 @@ export class DirectPath {
     if (candidate.heardTxId === id) return false;
     candidate.heardTxId = id;
     candidate.heardPing = now;
+    // The peer's NAT has just let a packet out to us: what we sent before may have been lost there, this will not be.
+    if (!this.isTrusted(now) && this.isActive(now) && now - candidate.pingedBack >= PING_SPACING) {
+      candidate.pingedBack = now;
+      candidate.lastPing = now;
+      this.#ping(candidate.path, now, undefined);
+    }
     if (this.#candidates.size > MAX_CANDIDATES) this.#prune(candidate);
     return true;
   }
@@ -306,7 +317,10 @@ export class DirectPath {
       next = Math.min(next, candidate.lastPing + PING_SPACING);
     }
     this.#nextRound = next;
-    if (sent && call) this.#sink.callPeer();
+    if (call && this.#candidates.size > 0 && (sent || now >= this.#nextCall)) {
+      this.#nextCall = now + PING_SPACING;
+      this.#sink.callPeer();
+    }
   }
 
   #ping(path: UdpPath, now: number, onPong: ((pong: DirectPong) => void) | undefined): void {
@@ -341,6 +355,7 @@ export class DirectPath {
       heardPing: Number.NEGATIVE_INFINITY,
       heardTxId: '',
       lastPing: Number.NEGATIVE_INFINITY,
+      pingedBack: Number.NEGATIVE_INFINITY,
     };
     this.#candidates.set(path, candidate);
     this.#mayRound();
