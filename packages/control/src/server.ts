@@ -43,6 +43,7 @@ import { Registrar } from './login/register.ts';
 import { derpMapText } from './map/derpmap.ts';
 import { loadCompressor } from './map/frame.ts';
 import { metricsText } from './metrics.ts';
+import { hasRoom, sourceOf } from './noise/admission.ts';
 import { recordAead } from './noise/recordaead.ts';
 import { Router } from './noise/router.ts';
 import { Session } from './noise/session.ts';
@@ -54,8 +55,6 @@ const TAILNET_ID = 1;
 const MAX_TICK_MS = 1000;
 const MIN_TICK_MS = 10;
 const MAX_CONNECTIONS = 20_000;
-/** Connections on which no known node spoke yet. */
-const MAX_STRANGERS = 1024;
 const NOISE_KEY = 'noise_private_key';
 
 export class ControlServer implements AsyncDisposable {
@@ -191,11 +190,7 @@ export class ControlServer implements AsyncDisposable {
   }
 
   #upgrade(initiation: Uint8Array, socket: Duplex, head: Uint8Array): void {
-    if (
-      this.#closed ||
-      this.#sessions.size >= MAX_CONNECTIONS ||
-      this.#strangers() >= MAX_STRANGERS
-    ) {
+    if (this.#closed || this.#sessions.size >= MAX_CONNECTIONS) {
       refuse(socket, '503 Service Unavailable', 'too many connections');
       return;
     }
@@ -211,12 +206,20 @@ export class ControlServer implements AsyncDisposable {
       refuse(socket, '400 Bad Request', 'handshake failed');
       return;
     }
+    const source = sourceOf((socket as Socket).remoteAddress);
+    const ownsNode = (machine: MachinePublic): boolean =>
+      this.#core.tailnet.nodesOfMachine(machine).length > 0;
+    if (!hasRoom(this.#sessions, accepted.machine, source, ownsNode)) {
+      refuse(socket, '503 Service Unavailable', 'too many connections');
+      return;
+    }
     socket.write(SWITCHING_PROTOCOLS);
     const session = new Session(
       {
         // The 'upgrade' event of http and https servers hands out net and TLS sockets.
         socket: socket as Socket,
         accepted,
+        source,
         onRequest: (from, exchange) => this.#router.serve(from, exchange),
         onEnd: (ended, reason) => {
           this.#sessions.delete(ended);
@@ -232,13 +235,6 @@ export class ControlServer implements AsyncDisposable {
       head,
     );
     this.#sessions.add(session);
-  }
-
-  #strangers(): number {
-    if (this.#sessions.size < MAX_STRANGERS) return 0;
-    let count = 0;
-    for (const session of this.#sessions) if (!session.known) count++;
-    return count;
   }
 
   #tick(): void {

@@ -6,6 +6,7 @@ import type { AcceptedInitiation } from '@cove/protocol/controlbase';
 import type { MachinePublic } from '@cove/protocol/keys';
 import { Http2Connection } from '../http2/connection.ts';
 import type { Exchange } from '../http2/exchange.ts';
+import type { Connection } from './admission.ts';
 
 /** A connection that waits for no answer is closed after this: soon if no known node ever spoke on it. */
 const STRANGER_IDLE_MS = 30_000;
@@ -18,14 +19,17 @@ const TCP_KEEPALIVE_MS = 30_000;
 export interface SessionOptions {
   readonly socket: Socket;
   readonly accepted: AcceptedInitiation;
+  /** What sourceOf says of its peer. */
+  readonly source: string | undefined;
   readonly onRequest: (session: Session, exchange: Exchange) => void;
   readonly onEnd: (session: Session, reason: string) => void;
   /** Our own mistake; it costs the connection and nothing else. */
   readonly onFault: (session: Session, error: unknown) => void;
 }
 
-export class Session {
+export class Session implements Connection {
   readonly machine: MachinePublic;
+  readonly source: string | undefined;
   /** A request on this connection named a node of its machine. */
   known = false;
   readonly #socket: Socket;
@@ -41,6 +45,7 @@ export class Session {
     const { socket, accepted } = options;
     const { channel } = accepted;
     this.machine = accepted.machine;
+    this.source = options.source;
     this.#socket = socket;
     this.#lastActivity = performance.now();
     socket.setNoDelay(true);
