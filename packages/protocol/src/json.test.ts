@@ -28,12 +28,16 @@ test('integers survive to the last digit, as bigint only where a number would no
 
 test('both paths of the reader agree with JSON.parse', () => {
   fc.assert(
-    fc.property(fc.json({ maxDepth: 4 }), (text) => {
-      const expected = JSON.parse(text);
-      assert.deepEqual(parse(text), expected);
-      assert.deepEqual(parse(`[${LONG},${text}]`), [9007199254740993n, expected]);
-      assert.deepEqual(parse(` [ ${text}\t,\n${LONG} ]\r`), [expected, 9007199254740993n]);
-    }),
+    // Integers beyond 2^53 stay exact here and do not there; the table above has them.
+    fc.property(
+      fc.json({ maxDepth: 4 }).filter((text) => !/\d{16}/.test(text)),
+      (text) => {
+        const expected = JSON.parse(text);
+        assert.deepEqual(parse(text), expected);
+        assert.deepEqual(parse(`[${LONG},${text}]`), [9007199254740993n, expected]);
+        assert.deepEqual(parse(` [ ${text}\t,\n${LONG} ]\r`), [expected, 9007199254740993n]);
+      },
+    ),
   );
 });
 
