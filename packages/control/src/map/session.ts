@@ -5,38 +5,56 @@
 //   no      yes        no         state stored, empty 200
 //   no      no         no         state stored, one full map
 //   no      -          yes        one full map, nothing stored
+//
+// A node key nobody has is 404, but on a stream request a map that calls it expired: a client never registers again
+// because of a failed map request, only because a map says so. The key of another machine is always 404.
 import { isZeroKey, type MachinePublic } from '@cove/protocol/keys';
 import type { MapRequest } from '@cove/protocol/mapmessage';
 import type { Core, Report } from '../core.ts';
 import type { BodyStream, Exchange } from '../http2/exchange.ts';
 import { MIN_CAP_VERSION } from '../login/register.ts';
+import { labelOf } from '../state/names.ts';
 import type { NodeState } from '../state/tailnet.ts';
+import { MapMessage } from './frame.ts';
+import { timeText } from './nodejson.ts';
 import { MapStream } from './stream.ts';
 
 const EMPTY: Uint8Array = new Uint8Array(0);
 
-/** Answers the request; `refuse` is called instead when it is not served. True if it came from a node we know. */
+/** Expired for clients whose clock is behind ours too. */
+const LONG_AGO_MS = 24 * 3_600_000;
+
+/** Who got a map; undefined: nobody, `refuse` was called. */
+export type Served = 'node' | 'stranger' | undefined;
+
+/** Answers the request; `refuse` is called instead when it is not served, or not as it asks. */
 export function serveMap(
   core: Core,
   machine: MachinePublic,
   request: MapRequest,
   exchange: Exchange,
   refuse: (status: number, text: string) => void,
-): boolean {
+): Served {
   if (request.Version < MIN_CAP_VERSION) {
     refuse(400, `unsupported client version ${request.Version}`);
-    return false;
+    return undefined;
   }
   const node = core.tailnet.nodeByKey(request.NodeKey);
+  const stream = request.Stream === true;
+  if (node === undefined && stream && !isZeroKey(request.NodeKey)) {
+    const body = exchange.stream();
+    body.write(expiredMap(core, machine, request).frame(request.Compress === 'zstd'));
+    body.end();
+    return 'stranger';
+  }
   if (node === undefined || node.machineKey !== machine) {
     refuse(404, 'node not found');
-    return false;
+    return undefined;
   }
-  const stream = request.Stream === true;
   if (stream || request.ReadOnly !== true) {
     if (!core.report(node, reportOf(request, stream))) {
       refuse(400, 'hostinfo too large');
-      return true;
+      return 'node';
     }
   }
   if (stream) openStream(core, node, request, exchange);
@@ -47,7 +65,29 @@ export function serveMap(
     once.send(core.hub.fullMap(once));
     once.end();
   }
-  return true;
+  return 'node';
+}
+
+/** Nothing but the client's own node as one that must log in again; says no more than the client knows. */
+function expiredMap(core: Core, machine: MachinePublic, request: MapRequest): MapMessage {
+  const now = core.options.now();
+  const node = {
+    ID: 1,
+    // Clients keep their profiles by it: not empty, and not the same for two.
+    StableID: `n${request.NodeKey.slice('nodekey:'.length).slice(0, 16)}`,
+    Name: `${labelOf(request.Hostinfo?.Hostname ?? '')}.`,
+    Key: request.NodeKey,
+    KeyExpiry: timeText(now - LONG_AGO_MS),
+    Machine: machine,
+    Addresses: [],
+    AllowedIPs: [],
+    Endpoints: [],
+    Hostinfo: {},
+    Created: timeText(now - LONG_AGO_MS),
+    MachineAuthorized: false,
+    Expired: true,
+  };
+  return new MapMessage(Buffer.from(JSON.stringify({ Node: node, ControlTime: timeText(now) })));
 }
 
 function mapStream(node: NodeState, request: MapRequest, body: BodyStream): MapStream {

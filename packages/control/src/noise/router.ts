@@ -84,10 +84,9 @@ export class Router {
     };
     const request = this.#parse(exchange, '/machine/map', parseMapRequest);
     if (request === undefined) return;
-    if (serveMap(this.#core, session.machine, request, exchange, refuse)) {
-      session.known = true;
-      this.#count('/machine/map', 200);
-    }
+    const served = serveMap(this.#core, session.machine, request, exchange, refuse);
+    if (served === 'node') session.known = true;
+    if (served !== undefined) this.#count('/machine/map', 200);
   }
 
   #register(session: Session, exchange: Exchange): void {
