@@ -165,3 +165,60 @@ test('a wrong auth key is refused with a sentence', async () => {
     await host.stop();
   }
 });
+
+for (const command of ['up', 'control']) {
+  test(`${command}: an owner or domain that is refused is not kept for the next start`, async () => {
+    const dir = join(root, `settings-${command}`);
+    const ports = command === 'up' ? FREE_PORTS : FREE_PORTS.slice(2);
+    for (const wrong of [
+      ['--domain', 'home'],
+      ['--owner', 'x'],
+    ]) {
+      const { code, stderr } = await cove([command, '--dir', dir, ...ports, ...wrong]);
+      assert.notEqual(code, 0);
+      assertSentence(stderr, /"home" is not a|"x" is not of the form/);
+    }
+    const right = await RunningCove.start([command, '--dir', dir, ...ports]);
+    assert.equal(await right.stop(), 0);
+    const renamed = await cove([command, '--dir', dir, ...ports, '--domain', 'other.internal']);
+    assert.equal(renamed.code, 2);
+    assertSentence(renamed.stderr, /this tailnet is called cove\.internal/);
+  });
+}
+
+test("a damaged state of the doorway's node ends the process, though go is on its way up", async () => {
+  const dir = join(root, 'doorway-state');
+  const node = join(dir, 'nodes', 'doorway-ada@example.com');
+  mkdirSync(node, { recursive: true });
+  writeFileSync(join(node, 'tailscaled.state'), '{"half a');
+  const { code, stderr } = await cove(
+    ['up', '--dir', dir, '--owner', 'ada@example.com', ...FREE_PORTS],
+    { timeout: 20_000 },
+  );
+  assert.equal(code, 1);
+  assertSentence(stderr, /tailscaled\.state/);
+});
+
+test('a policy without the tag of services can be removed while the start waits for it', async () => {
+  const dir = join(root, 'policy');
+  const policy = join(root, 'policy.json');
+  writeFileSync(policy, '{"grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}]}');
+  const first = await RunningCove.start(['up', '--dir', dir, ...FREE_PORTS]);
+  const set = await cove(['policy', 'set', policy, '--dir', dir]);
+  assert.equal(set.code, 0, set.stderr);
+  await first.stop();
+  // Another control port is another URL, for which go has no login: it needs a key again.
+  const starting = RunningCove.start(['up', '--dir', dir, ...FREE_PORTS]);
+  try {
+    let unset = await cove(['policy', 'unset', '--dir', dir]);
+    for (let i = 0; i < 50 && unset.code !== 0; i++) {
+      await new Promise((done) => setTimeout(done, 100));
+      unset = await cove(['policy', 'unset', '--dir', dir]);
+    }
+    assert.equal(unset.code, 0, unset.stderr);
+    assert.equal((await (await starting).ask('/')).status, 200);
+    assert.match((await starting).errors(), /go cannot join, .* npx cove policy unset/);
+  } finally {
+    await (await starting).stop();
+  }
+});

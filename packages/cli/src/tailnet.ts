@@ -1,6 +1,8 @@
 // A whole private network in one process: control, relay, the services and the doorway, in the order in which each
 // needs the one before.
-import { hostname as machineName, userInfo } from 'node:os';
+import { hostname as machineName } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ControlServer } from '@cove/control';
 import { Server } from '@cove/tsnet';
 import { controlHandlers } from './admin/control.ts';
 import { golinkHandlers } from './admin/golink.ts';
@@ -8,20 +10,15 @@ import { nodeHandlers } from './admin/node.ts';
 import { processHandlers } from './admin/process.ts';
 import { type AdminHandlers, serveAdmin } from './adminsocket.ts';
 import { type Coordinator, openCoordinator } from './coordinator.ts';
-import {
-  type DataDir,
-  openDataDir,
-  readSettings,
-  type TailnetSettings,
-  writeSettings,
-} from './datadir.ts';
+import { type DataDir, openDataDir, type TailnetSettings } from './datadir.ts';
 import { Disposal } from './disposal.ts';
 import { type Doorway, openDoorway } from './doorway/doorway.ts';
 import { doorwayPages } from './doorway/pages.ts';
 import { waitForDoorway } from './doorway/ready.ts';
-import { CliError } from './errors.ts';
+import { CliError, errorCode } from './errors.ts';
 import { GOLINK_SUMMARY, type GolinkApp, openGolink } from './services/golink.ts';
 import { type RunningService, runService } from './services/service.ts';
+import { chooseSettings, keepSettings } from './settings.ts';
 
 export interface TailnetOptions {
   readonly dir: string;
@@ -54,7 +51,7 @@ export interface Tailnet extends AsyncDisposable {
 
 /** Machines that run the services are nobody's: they carry this tag. */
 const SERVICE_TAG = 'tag:service';
-const DEFAULT_DOMAIN = 'cove.internal';
+const POLICY_RETRY_MS = 250;
 /** A node that has not come up by then will not: everything it needs is in this process. */
 const START_TIMEOUT_MS = 45_000;
 
@@ -80,19 +77,26 @@ async function open(options: TailnetOptions, opened: Disposal): Promise<Tailnet>
   const dir = openDataDir(options.dir);
   let handlers: AdminHandlers = {};
   opened.use(await serveAdmin(dir.root, () => handlers));
-  const settings = keepSettings(dir, options);
+  const settings = chooseSettings(dir, options);
   const { listen, controlPort, derpPort, stunPort } = options;
   const coordinator = opened.use(
     await openCoordinator({ dir, settings, listen, controlPort, derpPort, stunPort }),
   );
   const { control } = coordinator;
+  keepSettings(dir, settings);
+  // From here on the network can be administered: a policy that keeps the nodes from coming up can be changed.
+  handlers = {
+    ...processHandlers({ settings, coordinator, services: [] }),
+    ...controlHandlers(control),
+  };
 
   const timeout = new AbortController();
   const timer = setTimeout(() => {
     timeout.abort(new DOMException('not in time', 'TimeoutError'));
   }, START_TIMEOUT_MS);
   opened.defer(() => clearTimeout(timer));
-  const signal = AbortSignal.any([options.signal, timeout.signal]);
+  const failed = new AbortController();
+  const signal = AbortSignal.any([options.signal, timeout.signal, failed.signal]);
   const nodeOptions = (name: string, directory: string, authKey: () => Promise<string>) => ({
     hostname: name,
     dir: dir.node(directory),
@@ -106,22 +110,6 @@ async function open(options: TailnetOptions, opened: Disposal): Promise<Tailnet>
     }),
   });
 
-  let links: GolinkApp | undefined;
-  const starting = runService({
-    name: 'go',
-    summary: GOLINK_SUMMARY,
-    signal,
-    node: nodeOptions(
-      'go',
-      'go',
-      async () =>
-        (await control.createAuthKey({ tags: [SERVICE_TAG], description: 'service go' })).key,
-    ),
-    openApp: async (node) => {
-      links = await openGolink(dir, node, options.say);
-      return links;
-    },
-  });
   const name = options.hostname ?? machineName();
   const doorwayNode = new Server(
     nodeOptions(
@@ -132,8 +120,31 @@ async function open(options: TailnetOptions, opened: Disposal): Promise<Tailnet>
     ),
   );
   opened.defer(() => doorwayNode.close());
+  let links: GolinkApp | undefined;
+  const starting = runService({
+    name: 'go',
+    summary: GOLINK_SUMMARY,
+    signal,
+    node: nodeOptions('go', 'go', () =>
+      serviceKey(control, 'go', signal, () => {
+        clearTimeout(timer);
+        options.say(
+          `go cannot join, because the policy does not know ${SERVICE_TAG}: in another terminal, add it to the policy's tagOwners (npx cove policy set FILE) or remove the policy (npx cove policy unset)`,
+        );
+      }),
+    ),
+    openApp: async (node) => {
+      links = await openGolink(dir, node, options.say);
+      return links;
+    },
+  });
+  // Where the doorway's node fails first, the service is still on its way up.
+  opened.defer(async () => {
+    failed.abort();
+    const started = await starting.catch(() => undefined);
+    await started?.[Symbol.asyncDispose]();
+  });
   const [go] = await Promise.all([starting, doorwayNode.up({ signal })]);
-  opened.use(go);
 
   const doorwayCaller = await doorwayNode.whoIs((await doorwayNode.up({ signal })).ips[0]!);
   const services = [go];
@@ -171,18 +182,24 @@ function doorwayDirectory(owner: string): string {
   return `doorway-${owner.replace(/[^A-Za-z0-9.@-]/g, '_')}`;
 }
 
-/** What was said at this start wins over what was kept, and is kept. */
-function keepSettings(dir: DataDir, options: TailnetOptions): TailnetSettings {
-  const kept = readSettings(dir);
-  const domain = options.domain ?? kept?.domain ?? DEFAULT_DOMAIN;
-  if (kept !== undefined && kept.domain !== domain) {
-    throw new CliError(
-      'ERR_USAGE',
-      `this tailnet is called ${kept.domain}, and its nodes know it by that name: start a new one in another --dir`,
-    );
+/**
+ * A key for one service's node, which is asked for only where the node has no login yet. A policy that does not know
+ * the tag is waited for to change: it can only be changed while this process runs.
+ */
+async function serviceKey(
+  control: ControlServer,
+  name: string,
+  signal: AbortSignal,
+  waiting: () => void,
+): Promise<string> {
+  for (let first = true; ; first = false) {
+    try {
+      const options = { tags: [SERVICE_TAG], description: `service ${name}` };
+      return (await control.createAuthKey(options)).key;
+    } catch (error) {
+      if (errorCode(error) !== 'ERR_INVALID_ARGUMENT') throw error;
+    }
+    if (first) waiting();
+    await delay(POLICY_RETRY_MS, undefined, { signal });
   }
-  const owner = options.owner ?? kept?.owner ?? `${userInfo().username}@${domain}`;
-  const settings = { owner, domain };
-  if (kept?.owner !== owner) writeSettings(dir, settings);
-  return settings;
 }

@@ -1,16 +1,16 @@
 // `cove control`: the coordination server alone, with a relay beside it unless the relays run elsewhere.
 import { readFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { parseDerpMap } from '@cove/protocol/tailcfg';
 import { Command } from 'commander';
 import { controlHandlers } from '../admin/control.ts';
 import { processHandlers } from '../admin/process.ts';
 import { serveAdmin } from '../adminsocket.ts';
-import { openDataDir, readSettings, writeSettings } from '../datadir.ts';
+import { openDataDir } from '../datadir.ts';
 import { Disposal } from '../disposal.ts';
 import { CliError } from '../errors.ts';
 import { parseListenAddress } from '../listenaddress.ts';
 import { createOutput } from '../output.ts';
+import { chooseSettings, keepSettings } from '../settings.ts';
 import { onInterruption } from '../signals.ts';
 import { collect, dirOption, jsonOption, parsePort } from './options.ts';
 
@@ -63,13 +63,7 @@ async function control(options: ControlOptions): Promise<void> {
   const dir = openDataDir(options.dir);
   let handlers: ReturnType<typeof processHandlers> = {};
   opened.use(await serveAdmin(dir.root, () => handlers));
-  const kept = readSettings(dir);
-  const domain = options.domain ?? kept?.domain ?? 'cove.internal';
-  const settings = {
-    domain,
-    owner: options.owner ?? kept?.owner ?? `${userInfo().username}@${domain}`,
-  };
-  if (kept === undefined) writeSettings(dir, settings);
+  const settings = chooseSettings(dir, options);
   const { controlPort, derpPort, stunPort, hostname, certDir } = options;
   const coordinator = opened.use(
     await openCoordinator({
@@ -84,6 +78,7 @@ async function control(options: ControlOptions): Promise<void> {
       ...(derpMap !== undefined && { derpMap }),
     }),
   );
+  keepSettings(dir, settings);
   handlers = {
     ...processHandlers({ settings, coordinator, services: [] }),
     ...controlHandlers(coordinator.control),

@@ -32,11 +32,13 @@ export interface ServiceOptions {
 /** Brings the node up and serves the app on its port 80. */
 export async function runService(options: ServiceOptions): Promise<RunningService> {
   const node = new Server(options.node);
+  let app: App | undefined;
   try {
     if (options.onLogin !== undefined) node.on('login', options.onLogin);
     const { ips, dnsName } = await node.up({ signal: options.signal });
-    const app = await options.openApp(node);
-    const http = createServer(app.handler);
+    const opened = await options.openApp(node);
+    app = opened;
+    const http = createServer(opened.handler);
     const listener = await node.listen({ port: 80 });
     listener.serve(http);
     return {
@@ -49,11 +51,12 @@ export async function runService(options: ServiceOptions): Promise<RunningServic
       async [Symbol.asyncDispose]() {
         await listener.close();
         http.closeAllConnections();
-        await app.close();
+        await opened.close();
         await node.close();
       },
     };
   } catch (error) {
+    await app?.close();
     await node.close();
     throw error;
   }
