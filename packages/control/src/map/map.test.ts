@@ -82,18 +82,28 @@ test('the first message has what a client needs to run', async () => {
   assert.deepEqual(peer.Hostinfo, { Hostname: 'b', OS: 'linux' });
 });
 
-test('a stream of a node key nobody has is told that it expired, and ends; other requests of it are 404', async () => {
+test('a stream of a node key nobody has is told that it expired, and ends after a while; other requests are 404', async (t) => {
   await using h = await Harness.start();
   const client = await h.join('box');
   await h.server.deleteNode('box');
   for (const Compress of ['', 'zstd']) {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
     const stream = await client.stream({ Compress });
     const map = await next(stream);
     assert.deepEqual(Object.keys(map), ['Node', 'ControlTime']);
     assert.equal(map['Node'].Key, client.node.nodeKey);
     assert.equal(map['Node'].MachineAuthorized, false);
     assert.ok(Date.parse(map['Node'].KeyExpiry) < Date.now() - 3_600_000);
-    await assert.rejects(stream.next(), /stream ended/);
+    t.mock.timers.tick(59_999);
+    const end = stream.next();
+    const early = await Promise.race([
+      end.catch(() => 'ended'),
+      client.request('GET', '/').then(() => 'open'),
+    ]);
+    assert.equal(early, 'open');
+    t.mock.timers.tick(1);
+    await assert.rejects(end, /stream ended/);
+    t.mock.timers.reset();
   }
   assert.equal((await client.update()).status, 404);
   assert.equal((await client.update({ OmitPeers: false, ReadOnly: true })).status, 404);

@@ -23,6 +23,8 @@ const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** Expired for clients whose clock is behind ours too. */
 const LONG_AGO_MS = 24 * 3_600_000;
+/** How long the stream of an unknown node stays. */
+const FAREWELL_MS = 60_000;
 
 /** Who got a map; undefined: nobody, `refuse` was called. */
 export type Served = 'node' | 'stranger' | undefined;
@@ -44,7 +46,10 @@ export function serveMap(
   if (node === undefined && stream && !isZeroKey(request.NodeKey)) {
     const body = exchange.stream();
     body.write(expiredMap(core, machine, request).frame(request.Compress === 'zstd'));
-    body.end();
+    // A client may give its new login up when the stream ends, so that it would begin again and again.
+    const timer = setTimeout(() => body.end(), FAREWELL_MS);
+    timer.unref();
+    exchange.onClose = () => clearTimeout(timer);
     return 'stranger';
   }
   if (node === undefined || node.machineKey !== machine) {
