@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -168,9 +168,19 @@ test('a machine without a key waits at the doorway until the owner lets it in', 
     running.ready.control,
   ]);
   try {
+    const secretFile = join(dir, 'doorway.secret');
+    assert.equal(statSync(secretFile).mode & 0o777, 0o600);
+    const link = `/?owner=${readFileSync(secretFile, 'utf8').trim()}`;
+    const opened = await running.ask(link, { host: 'localhost' });
+    assert.deepEqual([opened.status, opened.headers['location']], [303, '/']);
+    const [setCookie = ''] = opened.headers['set-cookie'] ?? [];
+    assert.match(setCookie, /^cove-owner=[^;]+; HttpOnly; SameSite=Strict; Path=\//);
+    const cookie = setCookie.replace(/;.*/, '');
+    assert.ok(running.errors().includes(`${running.ready.doorway}${link}`));
+
     let id: string | undefined;
     while (id === undefined) {
-      const { body } = await running.ask('/', { host: 'localhost' });
+      const { body } = await running.ask('/', { host: 'localhost', headers: { cookie } });
       id = /name="id" value="([^"]+)"/.exec(body)?.[1];
       await new Promise((done) => setTimeout(done, 100));
     }
@@ -180,9 +190,20 @@ test('a machine without a key waits at the doorway until the owner lets it in', 
       body: new URLSearchParams({ id, user: 'guest@example.com' }).toString(),
     };
     const type = { 'content-type': 'application/x-www-form-urlencoded' };
-    const foreign = { ...type, origin: 'https://evil.example' };
+    const stranger = await running.ask('/', { host: 'localhost' });
+    assert.match(stranger.body, new RegExp(`guest.*npx cove node approve ${id}`, 's'));
+    assert.doesNotMatch(stranger.body, /<form/);
+    for (const path of ['/approve', '/deny']) {
+      for (const headers of [type, { ...type, cookie: 'cove-owner=guessed' }]) {
+        const { status, body } = await running.ask(path, { ...form, headers });
+        assert.equal(status, 403);
+        assert.match(body, /npx cove node approve/);
+      }
+    }
+    const owner = { ...type, cookie };
+    const foreign = { ...owner, origin: 'https://evil.example' };
     assert.equal((await running.ask('/approve', { ...form, headers: foreign })).status, 403);
-    assert.equal((await running.ask('/approve', { ...form, headers: type })).status, 303);
+    assert.equal((await running.ask('/approve', { ...form, headers: owner })).status, 303);
     const joined = await joining;
     assert.match(joined.errors(), /To let this node in, open http/);
     assert.equal(joined.ready.services[0]!.url, 'http://guest/');
@@ -192,6 +213,21 @@ test('a machine without a key waits at the doorway until the owner lets it in', 
     await joining.then((joined) => joined.stop()).catch(() => undefined);
     rmSync(guest, { recursive: true, force: true });
   }
+});
+
+test('a restart on the same ports makes no new keys', async () => {
+  const listKeys = async (): Promise<string> =>
+    (await cove(['authkey', 'list', '--dir', dir])).stdout;
+  await running.stop();
+  const port = new URL(running.ready.control).port;
+  const args = [...ARGS, '--control-port', port];
+  running = await RunningCove.start(args);
+  const before = await listKeys();
+  await running.stop();
+  running = await RunningCove.start(args);
+  const states = (text: string): string[] => text.match(/^[0-9a-f]{12}/gm) ?? [];
+  assert.ok(states(before).length > 0);
+  assert.deepEqual(states(await listKeys()), states(before));
 });
 
 test('a key for others can be made, listed and made useless', async () => {

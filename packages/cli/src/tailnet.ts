@@ -13,6 +13,7 @@ import { type Coordinator, openCoordinator } from './coordinator.ts';
 import { type DataDir, openDataDir, type TailnetSettings } from './datadir.ts';
 import { Disposal } from './disposal.ts';
 import { type Doorway, openDoorway } from './doorway/doorway.ts';
+import { ownerSecret, ownerUrl } from './doorway/owner.ts';
 import { doorwayPages } from './doorway/pages.ts';
 import { waitForDoorway } from './doorway/ready.ts';
 import { CliError, errorCode } from './errors.ts';
@@ -47,6 +48,8 @@ export interface Tailnet extends AsyncDisposable {
   readonly coordinator: Coordinator;
   readonly services: readonly RunningService[];
   readonly doorway: Doorway;
+  /** The doorway for who may let machines in; a secret. */
+  readonly ownerUrl: string;
 }
 
 /** Machines that run the services are nobody's: they carry this tag. */
@@ -148,12 +151,13 @@ async function open(options: TailnetOptions, opened: Disposal): Promise<Tailnet>
 
   const doorwayCaller = await doorwayNode.whoIs((await doorwayNode.up({ signal })).ips[0]!);
   const services = [go];
+  const secret = ownerSecret(dir);
   const doorway = opened.use(
     await openDoorway({
       port: options.port,
       services,
       agent: doorwayNode.agent(),
-      pages: doorwayPages({ services, settings, coordinator, caller: () => doorwayCaller }),
+      pages: doorwayPages({ services, settings, coordinator, secret, caller: () => doorwayCaller }),
     }),
   );
   await waitForDoorway(doorway, services, signal);
@@ -173,6 +177,7 @@ async function open(options: TailnetOptions, opened: Disposal): Promise<Tailnet>
     coordinator,
     services,
     doorway,
+    ownerUrl: ownerUrl(doorway.url, secret),
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   };
 }

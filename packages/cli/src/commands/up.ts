@@ -80,7 +80,7 @@ function readyEvent({ coordinator, doorway, settings, services }: Tailnet): unkn
 }
 
 function welcome(output: Output, tailnet: Tailnet, listen: readonly string[]): void {
-  const { coordinator, doorway, settings, services, dir } = tailnet;
+  const { coordinator, doorway, settings, services, dir, ownerUrl } = tailnet;
   output.line();
   output.line(`Your private network is up. You are ${settings.owner}.`);
   output.line();
@@ -98,6 +98,7 @@ function welcome(output: Output, tailnet: Tailnet, listen: readonly string[]): v
     );
     output.line(`                 tailscale up --login-server ${url} --auth-key KEY`);
   }
+  output.line(`Let machines in: ${ownerUrl}`);
   output.line(`Have a tailnet?  TS_AUTHKEY=... npx cove golink   serves the same links there`);
   output.line(`Your data:       ${dir.root}`);
   output.line();

@@ -45,6 +45,20 @@ const respond: Record<string, (req: IncomingMessage, res: ServerResponse) => voi
   '/echo': (req, res) => void req.pipe(res),
 };
 
+function open(): Promise<Doorway> {
+  return openDoorway({
+    port: 0,
+    agent: new LoopbackAgent((app.address() as AddressInfo).port),
+    services: [{ name: 'go', port: 80, summary: 'links' }],
+    pages: {
+      home: (res) => void res.end('doorway home'),
+      failure: (res, status, title) => void res.writeHead(status).end(title),
+      asset: () => false,
+      submit: () => false,
+    },
+  });
+}
+
 before(async () => {
   app = createServer((req, res) => {
     seen = req;
@@ -59,17 +73,7 @@ before(async () => {
     socket.pipe(socket);
   });
   await new Promise<void>((done) => app.listen(0, '127.0.0.1', done));
-  doorway = await openDoorway({
-    port: 0,
-    agent: new LoopbackAgent((app.address() as AddressInfo).port),
-    services: [{ name: 'go', port: 80, summary: 'links' }],
-    pages: {
-      home: (res) => void res.end('doorway home'),
-      failure: (res, status, title) => void res.writeHead(status).end(title),
-      asset: () => false,
-      submit: () => false,
-    },
-  });
+  doorway = await open();
 });
 after(async () => {
   await doorway[Symbol.asyncDispose]();
@@ -145,6 +149,7 @@ test('the service sees its own name and none of the identity headers a browser c
     connection: 'x-drop-me',
     'x-drop-me': '1',
     'x-kept': '1',
+    cookie: 'a=1; cove-owner=secret; b=2=3',
     referer: `http://go.localhost:${doorway.port}/.all`,
   });
   assert.equal(status, 200);
@@ -152,6 +157,7 @@ test('the service sees its own name and none of the identity headers a browser c
   assert.equal(seen?.headers.host, 'go');
   assert.equal(seen?.headers.referer, 'http://go/.all');
   assert.equal(seen?.headers['x-kept'], '1');
+  assert.equal(seen?.headers.cookie, 'a=1; b=2=3', "the owner's secret stays here");
   for (const name of ['tailscale-user-login', 'x-forwarded-for', 'forwarded', 'x-drop-me']) {
     assert.equal(seen?.headers[name], undefined, name);
   }
@@ -223,6 +229,19 @@ test('a protocol switch is joined end to end', async () => {
     if (text.endsWith('hello through')) break;
   }
   assert.match(text, /^HTTP\/1\.1 101 /);
+});
+
+test('a doorway ends although a switched connection is open', { timeout: 5000 }, async () => {
+  const other = await open();
+  const socket = createConnection({ host: '127.0.0.1', port: other.port });
+  socket.on('error', () => {});
+  socket.write(
+    `GET /ws HTTP/1.1\r\nHost: go.localhost:${other.port}\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n`,
+  );
+  await new Promise((done) => socket.once('data', done));
+  const closed = new Promise((done) => socket.once('close', done));
+  await other[Symbol.asyncDispose]();
+  await closed;
 });
 
 test('bytes that are no HTTP get an answer and the next request works', async () => {

@@ -42,6 +42,8 @@ export interface DoorwayPages {
   asset(req: IncomingMessage, res: ServerResponse, path: string): boolean;
 }
 
+const ENDING: string = 'doorwayEnding';
+
 type Destination =
   | { readonly type: 'own'; readonly path: string }
   | { readonly type: 'moved'; readonly location: string }
@@ -82,6 +84,7 @@ export class Doorway implements AsyncDisposable {
     await Promise.all(
       this.#servers.map((server) => {
         server.closeAllConnections();
+        server.emit(ENDING);
         return new Promise((done) => server.close(done));
       }),
     );
@@ -90,9 +93,14 @@ export class Doorway implements AsyncDisposable {
 
 async function listen(options: DoorwayOptions, host: string, port: number): Promise<Server> {
   const server = createServer((req, res) => answer(options, req, res));
+  server.setMaxListeners(0);
   server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
     // From here on the socket is ours, and a browser that resets it must not end the process.
     socket.on('error', () => socket.destroy());
+    // closeAllConnections forgets connections that switched protocol, and close would wait for them.
+    const end = (): void => void socket.destroy();
+    server.once(ENDING, end);
+    socket.once('close', () => server.off(ENDING, end));
     const destination = judge('POST', req.headers).ok ? locate(options, req) : undefined;
     if (destination?.type !== 'service') {
       socket.end('HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n', () => socket.destroy());

@@ -10,16 +10,21 @@ import { explain } from '../errors.ts';
 import { isPrivateAddress, machineAddresses } from '../listenaddress.ts';
 import type { RunningService } from '../services/service.ts';
 import type { DoorwayPages } from './doorway.ts';
+import { isOwner, ownerCookie } from './owner.ts';
 
 export interface PageFacts {
   readonly settings: TailnetSettings;
   readonly coordinator: Coordinator;
+  /** What the browser of who may let machines in has in a cookie. */
+  readonly secret: string;
   /** The person at the doorway, as services see them. */
   caller(): WhoIs | undefined;
   readonly services: readonly Pick<RunningService, 'name' | 'summary'>[];
 }
 
 const BRAND = 'Cove';
+const NOT_THE_OWNER =
+  'Only who started this network lets machines in: open the link that cove up printed, or run npx cove node approve ID.';
 
 export function doorwayPages(facts: PageFacts): DoorwayPages {
   const assets = new Assets('/.doorway/');
@@ -43,11 +48,24 @@ export function doorwayPages(facts: PageFacts): DoorwayPages {
     failure,
     asset: (req, res) => assets.serve(req, res),
     home: (res, req) => {
+      const cookie = ownerCookie(req, facts.secret);
+      if (cookie !== undefined) {
+        // Not left in the address line, the history and the screenshot.
+        res
+          .writeHead(303, { location: '/', 'set-cookie': cookie, 'cache-control': 'no-store' })
+          .end();
+        return;
+      }
       const port = /:\d+$/.exec(req.headers.host ?? '')?.[0] ?? '';
-      send(res, 200, 'Your services', home(facts, port));
+      send(res, 200, 'Your services', home(facts, port, isOwner(req, facts.secret)));
     },
     submit(req, res, path) {
       if (path !== '/approve' && path !== '/deny') return false;
+      if (!isOwner(req, facts.secret)) {
+        req.resume();
+        failure(res, 403, 'Not from here', NOT_THE_OWNER);
+        return true;
+      }
       decide(facts, req, path).then(
         () => res.writeHead(303, { location: '/' }).end(),
         (error: unknown) => failure(res, 409, 'That did not work', `${explain(error)}.`),
@@ -65,7 +83,7 @@ async function decide(facts: PageFacts, req: IncomingMessage, path: string): Pro
   await control.approve(id, { user: fields.get('user')?.trim() || facts.settings.owner });
 }
 
-function home(facts: PageFacts, port: string): Html {
+function home(facts: PageFacts, port: string, owner: boolean): Html {
   const { settings, coordinator, services } = facts;
   const pending = coordinator.control.listPending();
   return html`<section class="stack">
@@ -78,7 +96,7 @@ ${services.map(
 </div>`,
 )}
 </section>
-${pending.length > 0 && html`<section class="stack" aria-labelledby="waiting"><h2 id="waiting">Waiting to be let in</h2>${pending.map((login) => waiting(login, settings.owner))}</section>`}
+${pending.length > 0 && html`<section class="stack" aria-labelledby="waiting"><h2 id="waiting">Waiting to be let in</h2>${pending.map((login) => (owner ? waiting(login, settings.owner) : seen(login)))}</section>`}
 <section class="stack" aria-labelledby="machines">
 <h2 id="machines">Machines</h2>
 <table class="list"><thead><tr><th scope="col">Name</th><th scope="col">Belongs to</th><th scope="col">Address</th><th scope="col">State</th></tr></thead>
@@ -95,9 +113,22 @@ ${invitation(coordinator.urls[0])}
 </section>`;
 }
 
+/** For everyone who is not the owner: names, and what the owner can do. */
+function seen(login: PendingRecord): Html {
+  return html`<div class="card stack">
+${machine(login)}
+<p>To let it in, open the link that <code>cove up</code> printed, or run:</p>
+<pre><code>npx cove node approve ${login.id}</code></pre>
+</div>`;
+}
+
+function machine(login: PendingRecord): Html {
+  return html`<p><b>${login.hostname || 'a machine'}</b> <span class="muted">${login.os} · asks until ${login.expires.slice(11, 16)} UTC</span></p>`;
+}
+
 function waiting(login: PendingRecord, owner: string): Html {
   return html`<form class="card stack" method="post" action="/approve">
-<p><b>${login.hostname || 'a machine'}</b> <span class="muted">${login.os} · asks until ${login.expires.slice(11, 16)} UTC</span></p>
+${machine(login)}
 <input type="hidden" name="id" value="${login.id}">
 <div class="field"><label for="user-${login.id}">Whose is it?</label>
 <input class="input" id="user-${login.id}" name="user" value="${owner}" required autocomplete="off" autocapitalize="none" spellcheck="false"></div>

@@ -9,6 +9,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { withoutOwner } from './owner.ts';
 import { rewriteHtml, rewriteLocation } from './rewrite.ts';
 
 export interface ProxyTarget {
@@ -50,6 +51,9 @@ export function forwardedHeaders(
     if (HOP_BY_HOP.has(name) || named.has(name) || IDENTITY.test(name)) continue;
     out[name] = value;
   }
+  const cookie = withoutOwner(headers.cookie);
+  if (cookie === undefined) delete out['cookie'];
+  else out['cookie'] = cookie;
   out['host'] = origin.slice('http://'.length);
   if (headers.origin !== undefined) out['origin'] = origin;
   if (headers.referer !== undefined) {
@@ -182,6 +186,7 @@ export function forwardUpgrade(
     if (head.length > 0) peer.write(head);
     socket.pipe(peer).pipe(socket);
     peer.once('error', fail);
+    socket.once('close', () => peer.destroy());
   });
   upstream.once('response', (answer) => {
     socket.end(
