@@ -220,7 +220,7 @@ test('a policy without the tag of services can be removed while the start waits 
     const unset = await cove(['policy', 'unset', '--dir', dir]);
     assert.equal(unset.code, 0, unset.stderr);
     assert.equal((await (await starting).ask('/')).status, 200);
-    assert.match((await starting).errors(), /go cannot join, .* npx cove policy unset/);
+    assert.match((await starting).errors(), /go cannot join, .*npx cove policy unset/);
   } finally {
     await (await starting).stop();
   }
