@@ -15,11 +15,12 @@ const DOORS: Record<string, readonly string[]> = {
   'packages/wireguard': ['protocol'],
   'packages/netstack': ['protocol'],
   'packages/derp': ['protocol', 'crypto'],
-  'packages/tsnet': ['protocol', 'crypto', 'wireguard', 'netstack', 'derp/client'],
+  'packages/native': [],
+  'packages/tsnet': ['protocol', 'crypto', 'wireguard', 'netstack', 'derp/client', 'native'],
   'packages/control': ['protocol', 'crypto', 'derp'],
   'packages/web': ['tsnet'],
   'apps/golink': ['tsnet', 'web'],
-  'packages/cli': ['protocol', 'crypto', 'derp', 'control', 'tsnet', 'web', 'golink'],
+  'packages/cli': ['protocol', 'crypto', 'derp', 'control', 'tsnet', 'web', 'golink', 'native'],
 };
 /** The @noble packages are all a core package may bring in. */
 const SANS_IO = ['packages/protocol', 'packages/wireguard', 'packages/netstack'];

@@ -1,0 +1,2 @@
+// Public names of @cove/native, each written out.
+export { isNativeLoaded } from './loaded.ts';
