@@ -27,6 +27,7 @@ import { Magicsock } from './magicsock/magicsock.ts';
 import type { NetcheckReport } from './magicsock/netcheck.ts';
 import { relayDialer } from './magicsock/relaydial.ts';
 import { openUdp, type UdpOpen } from './magicsock/udpsocket.ts';
+import { describeReport } from './netinfo.ts';
 import { type NetworkMap, nodeAddresses } from './netmap.ts';
 import { NodeTable, type Peer } from './nodetable.ts';
 import { PacketConn } from './packetconn.ts';
@@ -251,7 +252,8 @@ export class Engine {
     }
     if (newSelf || newRules || changes.added.length > 0 || changes.changed.length > 0)
       this.#installFilter();
-    if (before?.derpMap !== map.derpMap) this.#magicsock.setDerpMap(map.derpMap);
+    if (before?.derpMap !== map.derpMap)
+      this.#magicsock.setDerpMap(map.derpMap, map.self.HomeDERP ?? 0);
     this.#turns.wake();
   }
 
@@ -364,6 +366,11 @@ export class Engine {
   /** What the last measurement of the network found; undefined: none yet. */
   get netcheck(): NetcheckReport | undefined {
     return this.#magicsock.lastReport;
+  }
+
+  /** Whether the coordination server hears us; until told otherwise, it does. */
+  setControlConnected(on: boolean): void {
+    if (!this.#closing) this.#magicsock.setControlConnected(on);
   }
 
   /** The machine's network changed, or it slept: paths and relay connections are tried anew. */
@@ -497,27 +504,6 @@ export class Engine {
   #checkOpen(): void {
     if (this.#closing) throw closedError('the node');
   }
-}
-
-/** As control wants it; seconds. */
-function describeReport(
-  report: NetcheckReport,
-  services: PortServices | undefined,
-  mapped: boolean,
-): NetInfo {
-  const latency: Record<string, number> = {};
-  for (const [id, ms] of report.latencyV4) latency[`${id}-v4`] = ms / 1000;
-  for (const [id, ms] of report.latencyV6) latency[`${id}-v6`] = ms / 1000;
-  if (!report.udp) for (const [id, ms] of report.latency) latency[`${id}-v4`] = ms / 1000;
-  return {
-    ...(report.mappingVaries === undefined ? {} : { MappingVariesByDestIP: report.mappingVaries }),
-    WorkingIPv6: report.ipv6,
-    OSHasIPv6: report.hasIPv6,
-    WorkingUDP: report.udp,
-    ...(services ? { PMP: services.pmp, PCP: services.pcp, UPnP: services.upnp } : {}),
-    ...(mapped ? { HavePortMap: true } : {}),
-    DERPLatency: latency,
-  };
 }
 
 function routeRanges(peer: Peer): AddressRange[] {

@@ -3,21 +3,26 @@ import { networkInterfaces } from 'node:os';
 import type { Clock, Timer } from './clock.ts';
 
 const INTERVAL = 5_000;
-/** A wall clock this far ahead of the monotonic one within an interval: the machine was asleep. */
+/**
+ * Either clock this far beyond the interval: the machine was asleep, or the process stopped. The monotonic clock of
+ * some systems stands still meanwhile.
+ */
 const SLEPT = 30_000;
 
 /** Calls back after each change until stopped. */
 export function monitorLink(clock: Clock, changed: (why: string) => void): { stop(): void } {
   let interfaces = describeInterfaces();
-  let drift = clock.wallNow() - clock.now();
+  let monotonic = clock.now();
+  let wall = clock.wallNow();
   let timer: Timer | undefined;
   const look = (): void => {
     const now = describeInterfaces();
-    const nowDrift = clock.wallNow() - clock.now();
+    const passed = Math.max(clock.now() - monotonic, clock.wallNow() - wall);
     if (now !== interfaces) changed('the network interfaces changed');
-    else if (nowDrift - drift > SLEPT) changed('the machine was asleep');
+    else if (passed > INTERVAL + SLEPT) changed('the machine was asleep');
     interfaces = now;
-    drift = nowDrift;
+    monotonic = clock.now();
+    wall = clock.wallNow();
     timer = clock.schedule(INTERVAL, look);
   };
   timer = clock.schedule(INTERVAL, look);

@@ -21,7 +21,7 @@ import type { Conn } from './conn.ts';
 import { ControlClient } from './control/client.ts';
 import { type ControlUrl, parseControlUrl } from './control/controlurl.ts';
 import { buildHostinfo, cleanHostname } from './control/hostinfo.ts';
-import { isPermanent } from './control/problems.ts';
+import { isAway, isPermanent } from './control/problems.ts';
 import { Engine } from './engine.ts';
 import {
   type AuthKeySource,
@@ -54,6 +54,7 @@ import { Identity, type Login } from './profile.ts';
 import { type RemoteEnd, tunnelAddress } from './remoteend.ts';
 import { describeMap, type NodeState, type Status } from './status.ts';
 import { FileStore, MemoryStore, STATE_FILE, type StateStore } from './store.ts';
+import { type Standing, waitEnded } from './waitended.ts';
 import { addressPart, type WhoIs } from './whois.ts';
 
 export interface ServerEvents {
@@ -66,8 +67,6 @@ export interface ServerEvents {
 
 const TAG = /^tag:[A-Za-z][A-Za-z0-9-]*$/;
 const LOGOUT_TIMEOUT = 5_000;
-/** Beyond it a clock, not the network, is likely what keeps a node from its relays. */
-const MAX_CLOCK_OFFSET = 86_400_000;
 /** How long the server may take to send a map before the cached one is used. */
 const CACHE_GRACE = 4_000;
 /** In the state: decimal. */
@@ -174,7 +173,10 @@ export class Server extends EventEmitter<ServerEvents> {
           loginUrl: (url) => this.#onLoginUrl(url),
           loggedIn: (login) => this.#onLogin(login),
           networkMap: (map, selfExpired) => this.#onMap(map, selfExpired),
-          streaming: (up) => this.#log('debug', up ? 'map stream is up' : 'map stream ended'),
+          streaming: (up) => {
+            this.#log('debug', up ? 'map stream is up' : 'map stream ended');
+            this.#engine?.setControlConnected(up);
+          },
           problem: (error) => this.#onProblem(error),
         },
       });
@@ -182,6 +184,7 @@ export class Server extends EventEmitter<ServerEvents> {
       this.#client.start();
       this.#login = identity.login!;
       this.#engine = this.#openEngine(identity.login!.nodeKey, discoKey);
+      this.#engine.setControlConnected(false);
       if (this.#dir !== undefined && !ephemeral) {
         this.#cache = new NetworkMapCache(this.#dir, this.#clock, (error) =>
           this.#log('info', 'the cached network map cannot be used', { error }),
@@ -265,7 +268,7 @@ export class Server extends EventEmitter<ServerEvents> {
         signal?.removeEventListener('abort', onAbort);
         act();
       };
-      const onAbort = (): void => settle(() => reject(this.#waitEnded(signal!)));
+      const onAbort = (): void => settle(() => reject(waitEnded(signal!.reason, this.#standing())));
       const look = (): void => {
         if (this.#closed !== undefined) settle(() => reject(closedError('the node')));
         else if (this.#state === 'Running') settle(resolve);
@@ -290,44 +293,14 @@ export class Server extends EventEmitter<ServerEvents> {
     });
   }
 
-  #waitEnded(signal: AbortSignal): unknown {
-    const reason: unknown = signal.reason;
-    if (!(reason instanceof DOMException) || reason.name !== 'TimeoutError') return reason;
-    if (this.#problem !== undefined) {
-      return new TsnetError(this.#problem.code, this.#problem.message, { cause: reason });
-    }
-    if (this.#state === 'NeedsLogin' && this.#loginUrl !== undefined) {
-      return new TsnetError(
-        'ERR_LOGIN_REQUIRED',
-        `nobody logged this node in at ${this.#loginUrl}`,
-        {
-          cause: reason,
-        },
-      );
-    }
-    if (this.#state === 'NeedsMachineAuth') {
-      return new TsnetError(
-        'ERR_MACHINE_NOT_AUTHORIZED',
-        'no administrator of the tailnet approved this node in time',
-        { cause: reason },
-      );
-    }
-    const clockOffset = this.#map?.clockOffset ?? 0;
-    if (Math.abs(clockOffset) >= MAX_CLOCK_OFFSET) {
-      const days = Math.round(Math.abs(clockOffset) / 86_400_000);
-      const side = clockOffset > 0 ? 'behind' : 'ahead of';
-      return new TsnetError(
-        'ERR_CONTROL_CLOCK',
-        `this machine's clock is ${days} days ${side} the control server's, too far to trust the certificates of its relays: set it`,
-        { cause: reason },
-      );
-    }
-    if (this.#map !== undefined && !this.#relayConnected) {
-      return new TsnetError('ERR_NOT_RUNNING', 'no relay of the tailnet could be reached in time', {
-        cause: reason,
-      });
-    }
-    return reason;
+  #standing(): Standing {
+    return {
+      state: this.#state,
+      problem: this.#problem,
+      loginUrl: this.#loginUrl,
+      clockOffset: this.#map?.clockOffset ?? 0,
+      lacksRelay: this.#map !== undefined && !this.#relayConnected,
+    };
   }
 
   /**
@@ -618,7 +591,7 @@ export class Server extends EventEmitter<ServerEvents> {
   #onProblem(problem: TsnetError | undefined): void {
     if (this.#problem === problem) return;
     this.#problem = problem;
-    if (problem?.code === 'ERR_CONTROL_UNREACHABLE') void this.#useCache();
+    if (problem !== undefined && isAway(problem)) void this.#useCache();
     else if (problem !== undefined) this.#dropCache();
     this.#setState();
   }
@@ -631,7 +604,10 @@ export class Server extends EventEmitter<ServerEvents> {
     const nodeKey = nodePublic(this.#login!.nodeKey.publicBytes(this.#crypto.x25519));
     const kept = await this.#cache?.read(nodeKey);
     if (kept === undefined || this.#map !== undefined || this.#closed !== undefined) return;
-    if (this.#loginUrl !== undefined || this.#problem?.code !== 'ERR_CONTROL_UNREACHABLE') return;
+    // A server that hangs accepts connections and says nothing: no problem is known of it for a while.
+    if (this.#loginUrl !== undefined || !(this.#problem === undefined || isAway(this.#problem))) {
+      return;
+    }
     this.#log('info', 'the coordination server is away: starting from the last network map');
     this.#takeCached(kept);
   }

@@ -422,6 +422,35 @@ test('the own key expires: NeedsLogin with a new key, and the stream starts agai
   assert.equal(control.streams[1]?.request.NodeKey, renewal?.NodeKey);
 });
 
+test('a login that a person has to renew outlives map streams and connections', async () => {
+  let approve = (): void => {};
+  const { control, probe } = await withControl({
+    register: (request, attempt) => {
+      if (attempt === 1) return ACCEPTED;
+      if (request.Followup === '') return { ...REFUSED, AuthURL: 'http://127.0.0.1/a/9' };
+      return new Promise((resolve) => {
+        approve = () => resolve(ACCEPTED);
+      });
+    },
+    stream: (stream) => {
+      const isOld = stream.request.NodeKey === control.registrations[0]?.NodeKey;
+      const expiry = isOld ? { KeyExpiry: '2020-01-01T00:00:00Z' } : {};
+      stream.send(firstMap(stream.request.NodeKey, {}, expiry));
+      if (isOld && control.streams.length < 3) stream.end();
+    },
+  });
+  await probe.until(() => control.streams.length === 3, 'streams under the old key');
+  assert.equal(control.registrations.length, 3, 'the followup was never begun anew');
+  control.drop();
+  await probe.until(() => control.registrations.length === 4, 'the followup after the cut');
+  assert.equal(control.registrations[3]?.Followup, 'http://127.0.0.1/a/9');
+  assert.equal(control.registrations[3]?.NodeKey, control.registrations[2]?.NodeKey);
+  approve();
+  await probe.until(() => probe.maps.at(-1)?.selfExpired === false, 'the map of the new key');
+  assert.deepEqual(probe.urls, ['http://127.0.0.1/a/9']);
+  assert.equal(control.streams.at(-1)?.request.NodeKey, control.registrations[3]?.NodeKey);
+});
+
 test('an expiry that the server extends meanwhile ends the new login', async () => {
   const { control, probe } = await withControl({
     register: (request, attempt) => {

@@ -17,6 +17,7 @@ import { type ControlConnection, openHttp2, readBody } from './connection.ts';
 import type { ControlUrl } from './controlurl.ts';
 import { dialControl } from './dial.ts';
 import { CAPABILITY_VERSION } from './hostinfo.ts';
+import { linked } from './linked.ts';
 import { foldMapResponse } from './map.ts';
 import { runMapStream } from './mapstream.ts';
 import { answerPing } from './pings.ts';
@@ -28,6 +29,7 @@ import {
   StatusError,
   sendLogout,
 } from './register.ts';
+import { Renewal } from './renewal.ts';
 import { fetchServerKey } from './serverkey.ts';
 
 /** A connection begun this soon after the last one may have been cut by a middlebox: TLS only. */
@@ -86,9 +88,11 @@ export class ControlClient {
   #connection: ControlConnection | undefined;
   /** The login under way or still to be done; undefined while the server knows us. */
   #registration: Registration | undefined;
-  /** The new login under way since our key expired; kept across connections. */
-  #renewal: Registration | undefined;
-  #renewing: AbortController | undefined;
+  /** The new login since our key expired. */
+  readonly #renewal: Renewal;
+  #connecting: Promise<ControlConnection> | undefined;
+  /** Ends the map stream that is open. */
+  #stream: AbortController | undefined;
   #map: NetworkMap | undefined;
   #expiryTimer: Timer | undefined;
   #updateWanted = false;
@@ -103,6 +107,16 @@ export class ControlClient {
       hostinfo: () => options.hostinfo(),
       loginUrl: (url) => options.callbacks.loginUrl(url),
     };
+    this.#renewal = new Renewal({
+      registration: this.#registrationOptions,
+      connect: () => this.#connect(this.#abort.signal),
+      problem: (error) => options.callbacks.problem(error),
+      renewed: (login) => {
+        options.callbacks.loggedIn(login);
+        this.#stream?.abort(RENEWED);
+        this.#wakeRetry?.();
+      },
+    });
   }
 
   /** Begins; everything else is told through the callbacks. */
@@ -126,12 +140,14 @@ export class ControlClient {
     this.#lastDial = Number.NEGATIVE_INFINITY;
     this.#connection?.close();
     this.#wakeRetry?.();
+    this.#renewal.wake();
   }
 
   /** Ends the login at the server and forgets it; the client ends with it. */
   async logout(signal: AbortSignal): Promise<void> {
     this.#abort.abort(closedError('the control client'));
     await this.#running;
+    await this.#renewal.ended;
     const connection = await this.#connect(signal);
     try {
       await sendLogout(connection, this.#registrationOptions, signal);
@@ -146,6 +162,7 @@ export class ControlClient {
     this.#expiryTimer?.cancel();
     this.#connection?.close();
     await this.#running;
+    await this.#renewal.ended;
   }
 
   async #run(signal: AbortSignal): Promise<void> {
@@ -162,9 +179,9 @@ export class ControlClient {
         log(level, problem.message, { code: problem.code, cause: problem.cause });
         callbacks.problem(problem);
         if (problem instanceof StatusError && problem.status >= 400 && problem.status < 500) {
-          // The server does not know this node (any more): begin as after a restart.
-          this.#registration ??=
-            this.#renewal ?? new Registration('start', this.#registrationOptions);
+          // The server does not know this node (any more): begin as after a restart, or wait for the new login.
+          if (this.#renewal.isPending) await this.#renewal.ended;
+          else this.#registration ??= new Registration('start', this.#registrationOptions);
         }
         // Another server may have taken the address over.
         if (problem.code === 'ERR_CONTROL_KEY') this.#serverKey = undefined;
@@ -195,11 +212,11 @@ export class ControlClient {
     if (this.#registration !== undefined) {
       const login = await this.#registration.run(connection, signal);
       this.#registration = undefined;
-      this.#renewal = undefined;
       callbacks.loggedIn(login);
     }
     // Every stream starts from nothing: the first message replaces the map as a whole.
     const session = linked(signal);
+    this.#stream = session.controller;
     let first = true;
     const updates = this.#sendUpdates(connection, session.controller.signal);
     try {
@@ -211,7 +228,7 @@ export class ControlClient {
         message: async (message) => {
           this.#answer(message, connection, session.controller.signal);
           if (message.KeepAlive === true && first) return;
-          this.#fold(message, first, connection, session.controller);
+          this.#fold(message, first);
           if (first) {
             first = false;
             callbacks.streaming(true);
@@ -228,17 +245,25 @@ export class ControlClient {
       if (error === RENEWED) return 'renewed';
       throw error;
     } finally {
+      this.#stream = undefined;
       session.controller.abort(closedError('the map stream'));
       session.unlink();
-      this.#renewing?.abort(closedError('the map stream'));
       if (!first) callbacks.streaming(false);
       await updates;
     }
   }
 
-  async #connect(signal: AbortSignal): Promise<ControlConnection> {
+  /** The connection there is, or a new one; whoever asks while one is being made gets the same. */
+  #connect(signal: AbortSignal): Promise<ControlConnection> {
     const open = this.#connection;
-    if (open !== undefined && !open.closed) return open;
+    if (open !== undefined && !open.closed) return Promise.resolve(open);
+    this.#connecting ??= this.#dial(signal).finally(() => {
+      this.#connecting = undefined;
+    });
+    return this.#connecting;
+  }
+
+  async #dial(signal: AbortSignal): Promise<ControlConnection> {
     const { clock, url, crypto, identity, ca } = this.#options;
     if (this.#serverKey === undefined) {
       const limited = linked(signal);
@@ -372,12 +397,7 @@ export class ControlClient {
     }
   }
 
-  #fold(
-    message: MapResponse,
-    first: boolean,
-    connection: ControlConnection,
-    session: AbortController,
-  ): void {
+  #fold(message: MapResponse, first: boolean): void {
     const { clock, identity, log } = this.#options;
     const before = first ? undefined : this.#map;
     const map = foldMapResponse(before, message, clock.wallNow());
@@ -400,72 +420,27 @@ export class ControlClient {
         user && { id: user.ID, displayName: user.DisplayName },
       );
     }
-    this.#publish(connection, session);
+    this.#publish();
   }
 
   /** Hands out the map as of now, and again when the next key in it expires. */
-  #publish(connection: ControlConnection, session: AbortController): void {
+  #publish(): void {
     const { callbacks, clock } = this.#options;
     if (this.#map === undefined) return;
     // The server may speak of the new key before its answer to the new login arrives: the next stream will say it all.
-    if (this.#renewal !== undefined && this.#map.self.Key !== this.#nodeKey()) return;
+    if (this.#renewal.isPending && this.#map.self.Key !== this.#nodeKey()) return;
     const view = applyExpiry(this.#map, clock.wallNow());
     this.#expiryTimer?.cancel();
     if (view.next !== undefined) {
       this.#expiryTimer = clock.schedule(Math.max(0, view.next - clock.wallNow()) + 1, () =>
-        this.#publish(connection, session),
+        this.#publish(),
       );
     }
     callbacks.networkMap(view.map, view.selfExpired);
-    if (view.selfExpired) this.#renew(connection, session);
-    else if (this.#renewal !== undefined) {
-      // The expiry was extended meanwhile.
-      this.#renewal = undefined;
-      this.#renewing?.abort(closedError('the login'));
-    }
-  }
-
-  /** Logs in anew with a new key while the stream goes on: it may yet say that the old key lives. */
-  #renew(connection: ControlConnection, session: AbortController): void {
-    if (this.#renewing !== undefined || session.signal.aborted) return;
-    const { callbacks, clock, log } = this.#options;
-    const renewing = linked(session.signal);
-    this.#renewing = renewing.controller;
-    const { signal } = renewing.controller;
-    this.#renewal ??= new Registration('renew', this.#registrationOptions);
-    const registration = this.#renewal;
-    const attempt = async (): Promise<void> => {
-      for (let failures = 1; ; failures++) {
-        try {
-          const login = await registration.run(connection, signal);
-          this.#renewal = undefined;
-          callbacks.loggedIn(login);
-          session.abort(RENEWED);
-          return;
-        } catch (error) {
-          if (signal.aborted || connection.closed) return;
-          if (error instanceof TsnetError) callbacks.problem(error);
-          log('warn', 'the login could not be renewed', { error });
-          await sleep(clock, backoffDelay(failures, Math.random()), signal, true);
-        }
-      }
-    };
-    attempt()
-      .catch(() => {})
-      .finally(() => {
-        renewing.unlink();
-        if (this.#renewing === renewing.controller) this.#renewing = undefined;
-      });
+    if (view.selfExpired) this.#renewal.start(this.#abort.signal);
+    // The expiry was extended meanwhile.
+    else this.#renewal.cancel();
   }
 }
 
 const RENEWED = new TsnetError('ERR_LOGIN_REQUIRED', 'the login was renewed');
-
-/** A controller that follows a signal until it is unlinked. */
-function linked(signal: AbortSignal): { controller: AbortController; unlink(): void } {
-  const controller = new AbortController();
-  const follow = (): void => controller.abort(signal.reason);
-  if (signal.aborted) follow();
-  else signal.addEventListener('abort', follow, { once: true });
-  return { controller, unlink: () => signal.removeEventListener('abort', follow) };
-}

@@ -87,6 +87,15 @@ export function clientError(cause: unknown): TsnetError {
   return new TsnetError('ERR_INTERNAL', `applying the network map failed: ${message}`, { cause });
 }
 
+/** Whether the server is away, or in such trouble (a status of 5xx, its own or its proxy's) that it may as well be. */
+export function isAway(error: TsnetError): boolean {
+  const { status = 500 } = error as { readonly status?: number };
+  return (
+    error.code === 'ERR_CONTROL_UNREACHABLE' ||
+    (error.code === 'ERR_CONTROL_STATUS' && status >= 500)
+  );
+}
+
 /** Whether trying again later cannot help: something has to be changed by hand first. */
 export function isPermanent(error: TsnetError): boolean {
   switch (error.code) {

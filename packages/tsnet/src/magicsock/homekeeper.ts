@@ -17,6 +17,7 @@ export class HomeKeeper {
   readonly #options: HomeKeeperOptions;
   readonly #choice: HomeRegion = new HomeRegion();
   #scores: ReadonlyMap<number, number> = new Map();
+  #isHeld = false;
 
   constructor(options: HomeKeeperOptions) {
     this.#options = options;
@@ -26,17 +27,24 @@ export class HomeKeeper {
     return this.#choice.current;
   }
 
-  /** Call after the relays have the map, and measure thereafter. */
-  setMap(map: DERPMap | undefined): void {
+  /** While the coordination server cannot tell peers of a new home, the old one stays (measure once it can). */
+  hold(on: boolean): void {
+    this.#isHeld = on;
+  }
+
+  /** Call after the relays have the map, and measure thereafter. `known`: where peers look for this node; 0: unknown. */
+  setMap(map: DERPMap | undefined, known: number): void {
     this.#scores = new Map(
       Object.entries(map?.HomeParams?.RegionScore ?? {}).map(([id, score]) => [Number(id), score]),
     );
     const eligible = this.eligible();
-    if (!eligible.some(({ RegionID }) => RegionID === this.#choice.current)) this.#choice.force(0);
-    if (eligible.length <= 1) {
-      this.#choice.force(eligible[0]?.RegionID ?? 0);
-      this.#publish();
-    }
+    const isEligible = (id: number): boolean => eligible.some(({ RegionID }) => RegionID === id);
+    if (!isEligible(this.#choice.current)) this.#choice.force(0);
+    if (eligible.length <= 1) this.#choice.force(eligible[0]?.RegionID ?? 0);
+    else if (this.#choice.current !== 0) return;
+    else if (this.#isHeld && isEligible(known)) this.#choice.force(known);
+    else return;
+    this.#publish();
   }
 
   /** Regions that may become home, and are measured for it. */
@@ -62,8 +70,13 @@ export class HomeKeeper {
         return took === undefined ? [] : [[id, took] as const];
       }),
     );
+    const measured = { startedAt: report.startedAt, latency };
+    if (this.#isHeld && this.#choice.current !== 0) {
+      this.#choice.note(measured, clock.now());
+      return;
+    }
     // Nothing answers, yet a node must be somewhere: any region, the same one each time.
-    const home = this.#choice.decide({ startedAt: report.startedAt, latency }, facts, clock.now());
+    const home = this.#choice.decide(measured, facts, clock.now());
     if (home === 0) this.#choice.force(eligible[0]!.RegionID);
     log('debug', 'measured relay regions', {
       latency: Object.fromEntries(latency),

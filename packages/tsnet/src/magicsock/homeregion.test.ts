@@ -57,3 +57,11 @@ test('scores of the relay map multiply latencies', () => {
   assert.equal(run(new HomeRegion(), 0, { 1: 50, 2: 30 }, facts), 1);
   assert.equal(run(new HomeRegion(), 0, { 1: 50, 2: 20 }, facts), 2);
 });
+
+test('reports that were only noted count in the next decision', () => {
+  const home = new HomeRegion();
+  run(home, 0, { 1: 20, 2: 50 });
+  home.note({ startedAt: 400_000, latency: new Map([[2, 5]]) }, 400_010);
+  assert.equal(home.current, 1);
+  assert.equal(run(home, 420_000, { 1: 20, 2: 19 }), 2, 'by its best of five minutes');
+});

@@ -37,10 +37,15 @@ export class HomeRegion {
     this.#home = region;
   }
 
-  /** Takes a report and returns the home region, 0 when there is none to be had. */
-  decide(report: LatencyReport, facts: RegionFacts, now: number): number {
+  /** Takes a report for later decisions. */
+  note(report: LatencyReport, now: number): void {
     this.#reports.push(report);
     while (this.#reports[0]!.startedAt < now - HISTORY) this.#reports.shift();
+  }
+
+  /** Takes a report and returns the home region, 0 when there is none to be had. */
+  decide(report: LatencyReport, facts: RegionFacts, now: number): number {
+    this.note(report, now);
     const best = (region: number): number => {
       let lowest = Number.POSITIVE_INFINITY;
       for (const { latency } of this.#reports)

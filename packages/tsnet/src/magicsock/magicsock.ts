@@ -200,10 +200,17 @@ export class Magicsock {
     return this.#netchecker.last;
   }
 
-  setDerpMap(map: DERPMap | undefined): void {
+  /** `home`: the region in which peers look for this node; 0: unknown. */
+  setDerpMap(map: DERPMap | undefined, home: number): void {
     this.#relays.setMap(map);
-    this.#home.setMap(map);
+    this.#home.setMap(map, home);
     this.measure('relay map');
+  }
+
+  /** Whether peers would learn of another home region: where not, it stays. */
+  setControlConnected(on: boolean): void {
+    this.#home.hold(!on);
+    if (on) this.measure('control is back');
   }
 
   /** The gateway maps this `ip:port` to ours; undefined: none. */
