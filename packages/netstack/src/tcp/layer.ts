@@ -1,43 +1,43 @@
-// The connections of a stack: demultiplexing, listeners, ports, and the visits that connections are due in each poll.
+// The connections of a stack: which one a segment belongs to, how they begin, and how they are forgotten.
 
 import type { AddressEntry, AddressTable } from '../addresses.ts';
 import type { ConnectOptions, ListenOptions, TcpListener, TcpRequest, TcpSocket } from '../api.ts';
 import { Counter } from '../counters.ts';
 import { NetstackError } from '../errors.ts';
 import { type EphemeralPorts, requirePort } from '../ports.ts';
-import { sipHash } from '../siphash.ts';
 import type { TimerHeap } from '../timers.ts';
-import { putU16, u16 } from '../wire/bigendian.ts';
+import { u16 } from '../wire/bigendian.ts';
 import { fold } from '../wire/checksum.ts';
 import type { IcmpError } from '../wire/icmp.ts';
 import { addressSum, type IpPacket, Protocol } from '../wire/packet.ts';
 import { Flag, parseTcp, TcpSegment } from '../wire/tcp.ts';
+import { Backlog } from './backlog.ts';
 import { abort, fail } from './close.ts';
 import { Cubic, NewReno } from './congestion.ts';
 import type { TcpContext, TcpOwner } from './context.ts';
 import { largestSegment, replyReset, replyRoute } from './emit.ts';
 import { dispatch } from './events.ts';
-import { ListenerState } from './listener.ts';
+import { icmpErrorArrives } from './icmp.ts';
+import { setInitialSequence } from './isn.ts';
+import { type ListenerState, Listeners } from './listener.ts';
 import { acceptSyn, segmentArrives } from './receive.ts';
 import { tcpRequest } from './request.ts';
 import { RttEstimator } from './rto.ts';
-import { seqAdd, seqLe, seqLt } from './seq.ts';
+import { seqAdd, seqLt } from './seq.ts';
 import { Socket } from './socket.ts';
 import { ConnectionTable, connectionKey } from './table.ts';
-import { AckDue, Event, Rexmit, State, Tcb } from './tcb.ts';
+import { AckDue, Event, State, Tcb } from './tcb.ts';
 import { expire } from './timeouts.ts';
 import { transmit } from './transmit.ts';
+import { Visits } from './visits.ts';
 import { scaleFor, tuneReceiveBuffer } from './window.ts';
 
-const DEFAULT_BACKLOG = 256;
 /** TcpRequests waiting for their verdict at once, and for how long. */
 const HELD_LIMIT = 1024;
 const HELD_TIMEOUT = 60_000;
 const TIME_WAIT_LIMIT = 8192;
 /** Receive buffer of a new connection once all buffers together have reached their limit. */
 const LEAST_RECEIVE_BUFFER = 16 * 1024;
-/** How often one poll goes over connections that callbacks made due again. */
-const ROUNDS = 16;
 
 export interface TcpHooks {
   /** Something is due: have the stack polled. */
@@ -55,12 +55,12 @@ export class TcpLayer implements TcpOwner {
   readonly #secret: Uint8Array;
   readonly #segment = new TcpSegment();
   readonly #table = new ConnectionTable();
-  readonly #listeners = new Map<number, ListenerState[]>();
-  readonly #held = new Set<Tcb>();
+  readonly #listeners: Listeners;
+  readonly #visits: Visits;
+  /** Half-open connections that wait for a verdict. */
+  readonly #held = new Backlog(HELD_LIMIT);
+  readonly #requests: { tcb: Tcb; unhandled: (request: TcpRequest) => void }[] = [];
   readonly #timeWait = new Set<Tcb>();
-  #dirty: Tcb[] = [];
-  #visiting: Tcb[] = [];
-  #backlog: Tcb[] = [];
 
   constructor(
     ctx: TcpContext,
@@ -76,6 +76,14 @@ export class TcpLayer implements TcpOwner {
     this.#ports = ports;
     this.#secret = secret;
     this.#hooks = hooks;
+    this.#visits = new Visits(
+      (tcb) => this.#visit(tcb),
+      () => hooks.wake(),
+    );
+    this.#listeners = new Listeners(ports, addresses, (tcb) => {
+      tcb.aborting = true;
+      this.touch(tcb);
+    });
     ctx.owner = this;
   }
 
@@ -85,7 +93,7 @@ export class TcpLayer implements TcpOwner {
 
   /** There is work for the next poll at once. */
   get due(): boolean {
-    return this.#dirty.length > 0;
+    return this.#visits.due;
   }
 
   /** One TCP segment; `own`: addressed to an address of this stack. */
@@ -141,7 +149,7 @@ export class TcpLayer implements TcpOwner {
       return;
     }
     if ((flags & (Flag.SYN | Flag.ACK | Flag.FIN)) === Flag.SYN) {
-      const listener = own && this.#listener(own.id, segment.destinationPort);
+      const listener = own && this.#listeners.find(own.id, segment.destinationPort);
       if (listener !== undefined) {
         this.#arriveAtListener(buf, packet, segment, listener);
         return;
@@ -156,14 +164,6 @@ export class TcpLayer implements TcpOwner {
     replyReset(ctx, replyRoute(buf, packet), segment);
   }
 
-  #listener(addressId: number, port: number): ListenerState | undefined {
-    const listeners = this.#listeners.get(port);
-    if (listeners === undefined) return undefined;
-    return (
-      listeners.find((l) => l.addressId === addressId) ?? listeners.find((l) => l.addressId === 0)
-    );
-  }
-
   #arriveAtListener(
     buf: Uint8Array,
     packet: IpPacket,
@@ -172,14 +172,18 @@ export class TcpLayer implements TcpOwner {
   ): void {
     const tcb = this.#passive(buf, packet, segment);
     if (tcb === undefined) return;
-    const victim = listener.victim(tcb.remote.id);
+    tcb.listener = listener;
+    this.#admit(listener.backlog, tcb);
+    this.touch(tcb);
+  }
+
+  #admit(backlog: Backlog, tcb: Tcb): void {
+    const victim = backlog.victim(tcb.remote.id);
     if (victim !== undefined) {
       this.#ctx.counters.add(Counter['drop.tcp.backlog']);
       this.release(victim);
     }
-    tcb.listener = listener;
-    listener.add(tcb);
-    this.touch(tcb);
+    backlog.add(tcb);
   }
 
   #request(
@@ -188,21 +192,15 @@ export class TcpLayer implements TcpOwner {
     segment: TcpSegment,
     unhandled: (request: TcpRequest) => void,
   ): void {
-    if (this.#held.size >= HELD_LIMIT) {
-      this.#ctx.counters.add(Counter['drop.tcp.backlog']);
-      return;
-    }
     const tcb = this.#passive(buf, packet, segment);
     if (tcb === undefined) return;
     tcb.held = true;
     tcb.lingerAt = this.#ctx.now + HELD_TIMEOUT;
     this.reschedule(tcb);
-    this.#held.add(tcb);
+    this.#admit(this.#held, tcb);
     this.#requests.push({ tcb, unhandled });
     this.#hooks.wake();
   }
-
-  readonly #requests: { tcb: Tcb; unhandled: (request: TcpRequest) => void }[] = [];
 
   /** A connection in SYN-RECEIVED for a SYN. */
   #passive(buf: Uint8Array, packet: IpPacket, segment: TcpSegment): Tcb | undefined {
@@ -268,34 +266,7 @@ export class TcpLayer implements TcpOwner {
 
   /** `address`: held for the listener, or undefined for all. */
   listen(address: AddressEntry | undefined, options: ListenOptions): TcpListener {
-    let port = requirePort('port', options.port, 0);
-    if (port === 0) port = this.#ports.pickFree((candidate) => this.#listeners.has(candidate));
-    const listeners = this.#listeners.get(port) ?? [];
-    const addressId = address?.id ?? 0;
-    if (listeners.some((l) => l.addressId === addressId)) {
-      if (address !== undefined) this.#addresses.release(address);
-      throw new NetstackError('EADDRINUSE', `port ${port} has a listener`);
-    }
-    const backlog = Math.max(1, options.backlog ?? DEFAULT_BACKLOG);
-    const state = new ListenerState(port, addressId, backlog, options.accept);
-    listeners.push(state);
-    this.#listeners.set(port, listeners);
-    return {
-      port,
-      address: options.address,
-      close: () => {
-        if (state.closed) return;
-        state.closed = true;
-        const rest = (this.#listeners.get(port) ?? []).filter((l) => l !== state);
-        if (rest.length > 0) this.#listeners.set(port, rest);
-        else this.#listeners.delete(port);
-        for (const tcb of [...state.pending]) {
-          tcb.aborting = true;
-          this.touch(tcb);
-        }
-        if (address !== undefined) this.#addresses.release(address);
-      },
-    };
+    return this.#listeners.open(address, options);
   }
 
   #create(
@@ -343,53 +314,25 @@ export class TcpLayer implements TcpOwner {
       else this.reschedule(tcb);
     }
     for (const { tcb, unhandled } of this.#requests.splice(0)) {
-      unhandled(tcpRequest(ctx, tcb, () => this.#held.delete(tcb)));
+      unhandled(tcpRequest(ctx, tcb, () => this.#held.remove(tcb)));
     }
-    for (let round = 0; round < ROUNDS && this.#dirty.length > 0; round++) this.#visitAll();
-    if (this.#backlog.length > 0) {
-      for (const tcb of this.#backlog) this.touch(tcb);
-      this.#backlog.length = 0;
-    }
+    this.#visits.run();
   }
 
-  #visitAll(): void {
-    const list = this.#dirty;
-    this.#dirty = this.#visiting;
-    this.#visiting = list;
-    let done = 0;
-    try {
-      for (; done < list.length; done++) {
-        const tcb = list[done]!;
-        tcb.dirty = false;
-        this.#visit(tcb);
-      }
-    } finally {
-      // A handler threw: the rest keeps its turn.
-      for (let i = done + 1; i < list.length; i++) {
-        list[i]!.dirty = false;
-        this.touch(list[i]!);
-      }
-      list.length = 0;
-    }
-  }
-
-  #visit(tcb: Tcb): void {
+  #visit(tcb: Tcb): boolean {
     const ctx = this.#ctx;
     if (tcb.events !== 0) dispatch(ctx, tcb);
     if (tcb.aborting) {
       abort(ctx, tcb);
       if (tcb.events !== 0) dispatch(ctx, tcb);
-      return;
+      return false;
     }
     if (tcb.tuneCopied > 0) tuneReceiveBuffer(ctx, tcb);
-    if (transmit(ctx, tcb)) this.#backlog.push(tcb);
+    return transmit(ctx, tcb);
   }
 
   touch(tcb: Tcb): void {
-    if (tcb.dirty) return;
-    tcb.dirty = true;
-    this.#dirty.push(tcb);
-    this.#hooks.wake();
+    this.#visits.touch(tcb);
   }
 
   /** Gives every connection its turn, after a pause of the link. */
@@ -421,7 +364,7 @@ export class TcpLayer implements TcpOwner {
   }
 
   established(tcb: Tcb): void {
-    tcb.listener?.remove(tcb);
+    tcb.listener?.backlog.remove(tcb);
     tcb.events |= Event.ACCEPTED;
   }
 
@@ -440,23 +383,14 @@ export class TcpLayer implements TcpOwner {
     this.#table.remove(tcb);
     this.#timers.cancel(tcb.id);
     this.#timeWait.delete(tcb);
-    this.#held.delete(tcb);
-    tcb.listener?.remove(tcb);
+    this.#held.remove(tcb);
+    tcb.listener?.backlog.remove(tcb);
     this.#addresses.release(tcb.local);
     this.#addresses.release(tcb.remote);
   }
 
-  /** RFC 6528: a clock of 4 us plus a keyed hash of the four-tuple; the hash's other half shifts the timestamps. */
   initialSequence(tcb: Tcb): void {
-    const { local, remote } = tcb;
-    const tuple = new Uint8Array(local.bytes.length + remote.bytes.length + 4);
-    tuple.set(local.bytes);
-    tuple.set(remote.bytes, local.bytes.length);
-    putU16(tuple, tuple.length - 4, tcb.localPort);
-    putU16(tuple, tuple.length - 2, tcb.remotePort);
-    const [low, high] = sipHash(this.#secret, tuple);
-    tcb.iss = seqAdd(low, Math.floor(this.#ctx.now * 250) >>> 0);
-    tcb.tsOffset = high;
+    setInitialSequence(tcb, this.#secret, this.#ctx.now);
   }
 
   pathSuspect(tcb: Tcb): void {
@@ -482,31 +416,7 @@ export class TcpLayer implements TcpOwner {
     const tcb = this.#table.find(remote, local, u16(buf, quoted), u16(buf, quoted + 2));
     if (tcb === undefined || tcb.state === State.TIME_WAIT) return false;
     if (seqLt(seq, tcb.sndUna) || !seqLt(seq, tcb.sndNxt)) return false;
-    const ctx = this.#ctx;
-    if (fault.mtu !== undefined) {
-      this.#packetTooBig(tcb, seq, fault.mtu);
-    } else if (tcb.state === State.SYN_SENT && fault.hard) {
-      fail(ctx, tcb, fault.code);
-      this.release(tcb);
-    } else {
-      tcb.softError = fault.code === 'ECONNREFUSED' ? 'EHOSTUNREACH' : fault.code;
-    }
+    icmpErrorArrives(this.#ctx, tcb, seq, fault);
     return true;
-  }
-
-  /** RFC 1191, RFC 8201: never below what every path carries, never up. */
-  #packetTooBig(tcb: Tcb, seq: number, mtu: number): void {
-    const v4 = tcb.local.version === 4;
-    const floor = v4 ? 552 : 1280;
-    const mss = largestSegment(Math.max(mtu, floor), v4 ? 4 : 6) - (tcb.tsOk ? 12 : 0);
-    if (mss >= tcb.mss || tcb.state < State.ESTABLISHED) return;
-    tcb.mss = mss;
-    tcb.fullMss = 0;
-    tcb.congestion.setMss(mss);
-    for (let i = 0; i < tcb.sent.count; i++) {
-      if (seqLe(seq, tcb.sent.seq(i)) && tcb.sent.length(i) > mss) tcb.sent.markLost(i);
-    }
-    if (tcb.rexmitKind === Rexmit.NONE) tcb.rexmitAt = this.#ctx.now;
-    this.touch(tcb);
   }
 }

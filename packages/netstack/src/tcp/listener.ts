@@ -1,17 +1,20 @@
-// A listening port: handshakes under way, bounded per listener and per source (RFC 4987).
-import type { TcpSocket } from '../api.ts';
+// Listening ports: which listener a SYN is for, and the handshakes under way at each (RFC 9293 3.9.1, MUST-41..43).
+import type { AddressEntry, AddressTable } from '../addresses.ts';
+import type { ListenOptions, TcpListener, TcpSocket } from '../api.ts';
+import { NetstackError } from '../errors.ts';
+import { type EphemeralPorts, requirePort } from '../ports.ts';
+import { Backlog } from './backlog.ts';
 import type { Tcb } from './tcb.ts';
+
+const DEFAULT_BACKLOG = 256;
 
 export class ListenerState {
   readonly port: number;
   /** Identifier of the one local address, or 0 for all. */
   readonly addressId: number;
   readonly accept: (socket: TcpSocket) => void;
-  readonly backlog: number;
+  readonly backlog: Backlog;
   closed = false;
-  /** In order of arrival. */
-  readonly #pending = new Set<Tcb>();
-  readonly #perSource = new Map<number, number>();
 
   constructor(
     port: number,
@@ -21,40 +24,65 @@ export class ListenerState {
   ) {
     this.port = port;
     this.addressId = addressId;
-    this.backlog = backlog;
+    this.backlog = new Backlog(backlog);
     this.accept = accept;
   }
+}
 
-  get pending(): Iterable<Tcb> {
-    return this.#pending;
+export class Listeners {
+  readonly #byPort = new Map<number, ListenerState[]>();
+  readonly #ports: EphemeralPorts;
+  readonly #addresses: AddressTable;
+  readonly #drop: (tcb: Tcb) => void;
+
+  /** `drop` ends a half-open connection whose listener closes. */
+  constructor(ports: EphemeralPorts, addresses: AddressTable, drop: (tcb: Tcb) => void) {
+    this.#ports = ports;
+    this.#addresses = addresses;
+    this.#drop = drop;
   }
 
-  get pendingCount(): number {
-    return this.#pending.size;
+  has(port: number): boolean {
+    return this.#byPort.has(port);
   }
 
-  /** The half-open connection that must go to make room for one more from `source`, if any. */
-  victim(source: number): Tcb | undefined {
-    const share = Math.max(1, Math.floor((this.backlog * 2) / 3));
-    if ((this.#perSource.get(source) ?? 0) >= share) {
-      for (const tcb of this.#pending) if (tcb.remote.id === source) return tcb;
+  /** The listener of that one address goes before the one of all. */
+  find(addressId: number, port: number): ListenerState | undefined {
+    const listeners = this.#byPort.get(port);
+    if (listeners === undefined) return undefined;
+    return (
+      listeners.find((l) => l.addressId === addressId) ?? listeners.find((l) => l.addressId === 0)
+    );
+  }
+
+  /** `address`: held for the listener, or undefined for all. Throws EADDRINUSE, RangeError. */
+  open(address: AddressEntry | undefined, options: ListenOptions): TcpListener {
+    let port = requirePort('port', options.port, 0);
+    if (port === 0) port = this.#ports.pickFree((candidate) => this.#byPort.has(candidate));
+    const listeners = this.#byPort.get(port) ?? [];
+    const addressId = address?.id ?? 0;
+    if (listeners.some((l) => l.addressId === addressId)) {
+      if (address !== undefined) this.#addresses.release(address);
+      throw new NetstackError('EADDRINUSE', `port ${port} has a listener`);
     }
-    if (this.#pending.size >= this.backlog) {
-      for (const tcb of this.#pending) return tcb;
-    }
-    return undefined;
+    const backlog = Math.max(1, options.backlog ?? DEFAULT_BACKLOG);
+    const state = new ListenerState(port, addressId, backlog, options.accept);
+    listeners.push(state);
+    this.#byPort.set(port, listeners);
+    return {
+      port,
+      address: options.address,
+      close: () => this.#close(state, address),
+    };
   }
 
-  add(tcb: Tcb): void {
-    this.#pending.add(tcb);
-    this.#perSource.set(tcb.remote.id, (this.#perSource.get(tcb.remote.id) ?? 0) + 1);
-  }
-
-  /** The handshake ended, one way or the other. */
-  remove(tcb: Tcb): void {
-    if (!this.#pending.delete(tcb)) return;
-    const count = (this.#perSource.get(tcb.remote.id) ?? 1) - 1;
-    if (count > 0) this.#perSource.set(tcb.remote.id, count);
-    else this.#perSource.delete(tcb.remote.id);
+  #close(state: ListenerState, address: AddressEntry | undefined): void {
+    if (state.closed) return;
+    state.closed = true;
+    const rest = (this.#byPort.get(state.port) ?? []).filter((l) => l !== state);
+    if (rest.length > 0) this.#byPort.set(state.port, rest);
+    else this.#byPort.delete(state.port);
+    for (const tcb of [...state.backlog]) this.#drop(tcb);
+    if (address !== undefined) this.#addresses.release(address);
   }
 }

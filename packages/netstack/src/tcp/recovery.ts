@@ -5,6 +5,7 @@ import { Counter } from '../counters.ts';
 import { Flag, type TcpSegment } from '../wire/tcp.ts';
 import type { TcpContext } from './context.ts';
 import { timestampNow } from './emit.ts';
+import { recovered } from './pathmtu.ts';
 import { SentFlag } from './sent.ts';
 import { seqDiff, seqLe, seqLt } from './seq.ts';
 import { Event, Recovery, Rexmit, State, type Tcb } from './tcb.ts';
@@ -182,11 +183,7 @@ function endRecovery(tcb: Tcb, ack: number, now: number): void {
   if (tcb.recovery === Recovery.OPEN || seqLt(ack, tcb.recoverPoint)) return;
   if (tcb.recovery === Recovery.FAST) tcb.congestion.onRecovered(now);
   tcb.recovery = Recovery.OPEN;
-  if (tcb.fullMss > 0 && tcb.mssShrinks === 1) {
-    tcb.mss = tcb.fullMss;
-    tcb.fullMss = 0;
-    tcb.congestion.setMss(tcb.mss);
-  }
+  recovered(tcb);
   tcb.dupAcks = 0;
   tcb.dupBytes = 0;
   if (tcb.reorderPersist > 0 && --tcb.reorderPersist === 0) tcb.reorderFactor = 1;

@@ -120,9 +120,12 @@ export class Tcb {
   finAcked = false;
   /** Largest payload of a segment, timestamps already taken off. */
   mss = 536;
-  /** The MSS before a suspected black hole halved it, or 0; and how often that happened. */
+  /** The MSS before the path was found to carry less, or 0; since when (pathmtu.ts). */
   fullMss = 0;
-  mssShrinks = 0;
+  mssLoweredAt = 0;
+  /** Lowered on mere suspicion, for the first time. */
+  mssDoubtful = false;
+  blackHole = false;
   noDelay = false;
 
   // Retransmission and congestion.

@@ -4,7 +4,8 @@ import { Counter } from '../counters.ts';
 import { Flag } from '../wire/tcp.ts';
 import { fail } from './close.ts';
 import type { TcpContext } from './context.ts';
-import { emitReset, emitSegment, largestSegment } from './emit.ts';
+import { emitReset, emitSegment } from './emit.ts';
+import { suspectBlackHole } from './pathmtu.ts';
 import { armRetransmission, reorderTimeout, reorderWindow } from './recovery.ts';
 import { seqAdd, seqDiff, seqLt } from './seq.ts';
 import { AckDue, Recovery, Rexmit, State, type Tcb } from './tcb.ts';
@@ -86,7 +87,7 @@ function retransmissionTimeout(ctx: TcpContext, tcb: Tcb): void {
   if (tcb.sndWnd === 0) {
     sendWindowProbe(ctx, tcb);
   } else {
-    if (tcb.timeouts === BLACK_HOLE_AFTER) shrinkSegments(tcb);
+    if (tcb.timeouts === BLACK_HOLE_AFTER) suspectBlackHole(ctx, tcb);
     const first = tcb.recovery !== Recovery.LOSS || !seqLt(tcb.sndUna, tcb.recoverPoint);
     tcb.congestion.onTimeout(tcb.flight, now, first);
     sent.timeout(reorderWindow(tcb), now);
@@ -98,22 +99,6 @@ function retransmissionTimeout(ctx: TcpContext, tcb: Tcb): void {
   }
   armRetransmission(tcb, now);
   tcb.rexmitAt = Math.min(tcb.rexmitAt, now + patience);
-}
-
-/**
- * RFC 4821, RFC 2923: two timeouts of full segments halve the segment, down to the default of the family. The first time
- * the end of recovery restores it, because an outage looks the same.
- */
-function shrinkSegments(tcb: Tcb): void {
-  const { sent } = tcb;
-  if (sent.length(0) < tcb.mss) return;
-  const floor = tcb.local.version === 4 ? 536 : largestSegment(1280, 6) - 12;
-  const mss = Math.max(floor, tcb.mss >> 1);
-  if (mss >= tcb.mss) return;
-  tcb.fullMss = Math.max(tcb.fullMss, tcb.mss);
-  tcb.mssShrinks++;
-  tcb.mss = mss;
-  tcb.congestion.setMss(mss);
 }
 
 /** RFC 8985 7.3: new data if the window has room, else the last segment again. */

@@ -3,6 +3,7 @@ import { Counter } from '../counters.ts';
 import { Flag } from '../wire/tcp.ts';
 import type { TcpContext } from './context.ts';
 import { emitSegment, emitSyn } from './emit.ts';
+import { raiseWhenOld } from './pathmtu.ts';
 import { armRetransmission } from './recovery.ts';
 import { SentFlag } from './sent.ts';
 import { seqAdd, seqDiff } from './seq.ts';
@@ -73,6 +74,7 @@ function sendData(ctx: TcpContext, tcb: Tcb): boolean {
   const { sent } = tcb;
   let quantum = QUANTUM;
   const wasIdle = sent.count === 0;
+  if (tcb.fullMss > 0 && tcb.recovery === Recovery.OPEN) raiseWhenOld(ctx, tcb);
   if (wasIdle && tcb.unsent > 0 && ctx.now - tcb.lastSendAt > tcb.rtt.rto) tcb.congestion.onIdle();
   let transmitted = false;
   for (;;) {
