@@ -3,7 +3,7 @@
 
 import { Stack, type StackOptions } from '@cove/netstack';
 import type { Crypto } from '@cove/protocol/crypto';
-import { nodePublic, type PrivateKey } from '@cove/protocol/keys';
+import { type DiscoPublic, discoPublic, nodePublic, type PrivateKey } from '@cove/protocol/keys';
 import { parseAddr } from '@cove/protocol/netaddr';
 import { COUNT_NAMES, Device, PrefixTable, type Peer as WireGuardPeer } from '@cove/wireguard';
 import type { Clock } from './clock.ts';
@@ -25,10 +25,16 @@ export interface DataPathSink {
   wake(): void;
   /** What TCP sends to the peer goes unanswered. */
   suspect(peer: Peer): void;
+  /** Own address of a family (4 or 16 bytes long), undefined when there is none. */
+  ownAddress(length: number): Uint8Array | undefined;
   /** A peer answered our TSMP ping. `data` is 8 borrowed bytes. */
   pong(peer: Peer, data: Uint8Array, peerApiPort: number): void;
-  /** A peer refuses the connection from our port to its address. */
-  refused(localPort: number, remoteAddress: string, remotePort: number): void;
+  /** A peer refuses the connection from our port to its address; `reason` as in TSMP. */
+  refused(localPort: number, remoteAddress: string, remotePort: number, reason: number): void;
+  /** The peer says that this is its disco key. */
+  discoKey(peer: Peer, key: DiscoPublic): void;
+  /** The disco key to tell the peer first thing in a new session; undefined: it need not hear it. */
+  discoKeyFor(peer: Peer): Uint8Array | undefined;
 }
 
 export interface DataPathOptions {
@@ -55,6 +61,7 @@ export class DataPath {
   /** Room for what we make ourselves: header before, padding and tag behind. */
   readonly #scratch: Uint8Array = new Uint8Array(256);
   #local: IpSet | undefined;
+  #shieldsUp = false;
   /** Of devices before this one. */
   readonly #oldCounts: Uint32Array = new Uint32Array(COUNT_NAMES.length);
   #now = 0;
@@ -131,7 +138,7 @@ export class DataPath {
         roamed: (peer) => {
           peer.context.wireguard = peer;
         },
-        handshakeComplete: () => {},
+        handshakeComplete: (peer) => this.#introduce(peer.context),
         handshakeFailed: () => {},
         peerForgotten: (peer) => {
           if (peer.context.wireguard === peer) peer.context.wireguard = undefined;
@@ -148,14 +155,14 @@ export class DataPath {
     }
     for (const { peer, oldRoutes } of changes.changed)
       if (oldRoutes) this.#unroute(peer, oldRoutes);
-    for (const { peer, oldRoutes, before } of changes.changed) {
+    for (const { peer, oldRoutes, oldDiscoKey } of changes.changed) {
       const wireguard = peer.wireguard;
       if (oldRoutes) {
         for (const prefix of peer.routes) this.#routes.set(prefix, peer);
         if (wireguard) this.device.setAllowedIPs(wireguard, peer.routes);
       }
       // A new disco key means that the peer restarted: its half of the session is gone.
-      if (wireguard && before.DiscoKey !== peer.node.DiscoKey) {
+      if (wireguard && oldDiscoKey !== undefined) {
         const hadSession = wireguard.hasSession(this.#now);
         this.device.resetSession(wireguard);
         // It may have been the new one already: then the peer goes on using what was just wiped.
@@ -167,8 +174,10 @@ export class DataPath {
     }
   }
 
-  setFilter(rules: CompiledRules, local: IpSet): void {
+  /** shieldsUp: the rules are those of a node that wants no visitors, and refusals say so. */
+  setFilter(rules: CompiledRules, local: IpSet, shieldsUp: boolean): void {
     this.#local = local;
+    this.#shieldsUp = shieldsUp;
     this.#filter.install(rules, local);
     this.#jailFilter.install(NO_RULES, local);
   }
@@ -252,6 +261,14 @@ export class DataPath {
     this.device.close();
   }
 
+  /** Before anything else goes to a peer in a new session. */
+  #introduce(peer: Peer): void {
+    const key = this.#sink.discoKeyFor(peer);
+    const to = key && parseAddr(peer.addresses[0] ?? '');
+    const from = to && this.#sink.ownAddress(to.length);
+    if (key && to && from) this.inject(peer, tsmp.encodeDisco(from, to, key), this.#now);
+  }
+
   /** From wireguard: the source address is the peer's. */
   #deliver(wireguard: WireGuardPeer<Peer>, buf: Uint8Array, offset: number, length: number): void {
     const peer = wireguard.context;
@@ -271,8 +288,9 @@ export class DataPath {
     if (verdict !== Verdict.accept && !this.#isForPeerApi()) {
       this.#drops[verdict]!++;
       if (verdict === Verdict.noRule && header.family === 4 && header.isTcpOpen) {
-        const reject = tsmp.encodeReject(header, buf, offset, tsmp.REJECT_ACCESS_RULE);
-        this.inject(peer, reject, this.#now);
+        const isShielded = peer.jailed || this.#shieldsUp;
+        const reason = isShielded ? tsmp.REJECT_SHIELDS_UP : tsmp.REJECT_ACCESS_RULE;
+        this.inject(peer, tsmp.encodeReject(header, buf, offset, reason), this.#now);
       }
       return;
     }
@@ -310,11 +328,16 @@ export class DataPath {
         const localPort = (buf[body + 3]! << 8) | buf[body + 4]!;
         const remotePort = (buf[body + 5]! << 8) | buf[body + 6]!;
         // The refuser is the packet's source, and wireguard vouches for it.
-        if (buf[body + 1] === TCP) this.#sink.refused(localPort, header.sourceText(), remotePort);
+        if (buf[body + 1] === TCP)
+          this.#sink.refused(localPort, header.sourceText(), remotePort, buf[body + 2]!);
         return true;
       }
+      case tsmp.TSMP_DISCO:
+        // The session is this peer's alone: nobody else can say it.
+        if (length >= tsmp.DISCO_LENGTH)
+          this.#sink.discoKey(peer, discoPublic(buf.subarray(body + 1, body + tsmp.DISCO_LENGTH)));
+        return true;
       default:
-        // Disco advertisements: the key arrives with the next map as well.
         return true;
     }
   }

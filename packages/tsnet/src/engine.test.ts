@@ -389,6 +389,39 @@ test('a peer that restarts with new keys of discovery is reached again', async (
   assert.equal(await fetchPage(a.engine, '100.64.0.2', 80), 'second');
 });
 
+test('a peer that restarts while control is away tells its new disco key through the tunnel', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  const b = net.add({ Hostinfo: { App: 'cove' } });
+  net.publish();
+  await a.engine.ping({ address: '100.64.0.2', type: 'tsmp' });
+  await b.engine.close();
+  const again = net.add({}, { nodeKey: b.nodeKey });
+  again.node = { ...b.node, DiscoKey: again.node.DiscoKey! };
+  net.engines.splice(net.engines.indexOf(b), 1);
+  a.node = { ...a.node, Hostinfo: { App: 'cove' } };
+  again.engine.setNetworkMap(net.mapFor(again));
+  await until(() => again.connected.length > 0, 'the new one is at its relay');
+  await assert.rejects(a.engine.ping({ address: '100.64.0.2', type: 'disco', timeout: 100 }));
+  await again.engine.ping({ address: '100.64.0.1', type: 'tsmp' });
+  await a.engine.ping({ address: '100.64.0.2', type: 'disco' });
+});
+
+test('close ends the pings under way', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  net.add();
+  a.engine.setNetworkMap(net.mapFor(a));
+  const pings = (['disco', 'tsmp', 'icmp'] as const).map((type) =>
+    assert.rejects(a.engine.ping({ address: '100.64.0.2', type }), { code: 'ERR_CLOSED' }),
+  );
+  await a.engine.close();
+  await Promise.all(pings);
+  await assert.rejects(a.engine.ping({ address: '100.64.0.2', type: 'tsmp' }), {
+    code: 'ERR_CLOSED',
+  });
+});
+
 test('a node whose key is renewed keeps its listeners and its open connections', async () => {
   const net = await tailnet();
   const a = net.add();

@@ -34,6 +34,7 @@ import { PacketConn } from './packetconn.ts';
 import { PeerApi, peerApiPort } from './peerapi.ts';
 import { Pinger, type PingOptions, type PingResult } from './ping.ts';
 import { PortMapper, type PortServices } from './portmapper/portmapper.ts';
+import * as tsmp from './tsmp.ts';
 import { Turns } from './turns.ts';
 import { type WhoIs, whoIsAddress } from './whois.ts';
 
@@ -199,7 +200,14 @@ export class Engine {
         wake: () => this.#turns.wake(),
         suspect: (peer) => this.#magicsock.suspect(peer),
         pong: (peer, data, port) => this.#pinger.pong(peer, data, port),
-        refused: (localPort, address, port) => this.#dialer.refused(localPort, address, port),
+        refused: (localPort, address, port, reason) => {
+          this.#log('debug', 'refused', { address, port, reason: tsmp.rejectText(reason) });
+          this.#dialer.refused(localPort, address, port);
+        },
+        discoKey: (peer, key) => this.#magicsock.learnDisco(peer, key),
+        discoKeyFor: ({ node }) =>
+          tsmp.readsDiscoKeys(node) ? this.#magicsock.discoKeyBytes : undefined,
+        ownAddress: (length) => this.#ownAddress(length),
       },
     });
     const hold = new LoopHold(clock);
@@ -222,7 +230,7 @@ export class Engine {
       crypto,
       path: this.#path,
       magicsock: this.#magicsock,
-      ownAddress: (length) => this.#ownAddresses().find((addr) => addr.length === length),
+      ownAddress: (length) => this.#ownAddress(length),
       newConn: () => this.newConn(),
     });
     this.peerApi = new PeerApi({
@@ -427,6 +435,7 @@ export class Engine {
 
   async #close(): Promise<void> {
     this.#forgetTimer?.cancel();
+    this.#pinger.close();
     this.peerApi.close();
     for (const listener of this.#listeners) {
       listener.close();
@@ -481,7 +490,8 @@ export class Engine {
     }
     const unsafe = unsigned.length > 0 && anySourceOverlaps(this.#rules, unsigned);
     if (unsafe) this.#log('warn', 'the packet filter names a peer outside the tailnet lock');
-    this.#path.setFilter(this.#shieldsUp || unsafe ? NO_RULES : this.#rules, local);
+    const rules = this.#shieldsUp || unsafe ? NO_RULES : this.#rules;
+    this.#path.setFilter(rules, local, this.#shieldsUp);
   }
 
   #scheduleForget(): void {
@@ -489,6 +499,10 @@ export class Engine {
       this.#path.forgetIdle(this.#clock.now());
       this.#scheduleForget();
     });
+  }
+
+  #ownAddress(length: number): Uint8Array | undefined {
+    return this.#ownAddresses().find((addr) => addr.length === length);
   }
 
   #ownAddresses(): Uint8Array[] {

@@ -71,6 +71,22 @@ test('expired peers, peers without disco key and the node itself get no traffic'
   assert.deepEqual(keys(expired.removed), ['0005']);
 });
 
+test('a disco key that the peer said itself stays until the map says another one of a peer within its reach', () => {
+  const table = tableOf(testMap(testNode(1), [testNode(2, { DiscoKey: testNode(6).DiscoKey! })]));
+  const [peer] = table.peers;
+  peer!.discoKey = testNode(7).DiscoKey!;
+  const map = (disco: number, facts: Partial<Node> = {}): NetworkMap =>
+    testMap(testNode(1), [testNode(2, { DiscoKey: testNode(disco).DiscoKey!, ...facts })]);
+  const oldKeys = (next: NetworkMap): unknown[] =>
+    table.setMap(next).changed.map(({ oldDiscoKey }) => oldDiscoKey);
+  assert.deepEqual(oldKeys(map(6, { Endpoints: [] })), [undefined]);
+  assert.deepEqual(oldKeys(map(5, { Online: false })), [undefined]);
+  assert.equal(peer!.discoKey, testNode(7).DiscoKey);
+  assert.deepEqual(oldKeys(map(7)), [undefined]);
+  assert.deepEqual(oldKeys(map(8)), [testNode(7).DiscoKey]);
+  assert.equal(peer!.discoKey, testNode(8).DiscoKey);
+});
+
 test('routes are own and single tailnet addresses; others only when accepted; default routes never', () => {
   const AllowedIPs = [
     '100.64.0.2/32',

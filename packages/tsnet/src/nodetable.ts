@@ -1,6 +1,12 @@
 // The nodes of the network map by key, by address and by name, kept up to date by difference: a node that did not
 // change is the same object in the next map and costs one comparison.
-import { isZeroKey, type NodePublic, publicBytes } from '@cove/protocol/keys';
+import {
+  type DiscoPublic,
+  isZeroKey,
+  type NodePublic,
+  publicBytes,
+  ZERO_DISCO_PUBLIC,
+} from '@cove/protocol/keys';
 import { formatAddr, isTailscaleAddr, type Prefix } from '@cove/protocol/netaddr';
 import type { Node, NodeID } from '@cove/protocol/tailcfg';
 import type { Peer as WireGuardPeer } from '@cove/wireguard';
@@ -18,6 +24,8 @@ export interface Peer {
   readonly key: NodePublic;
   readonly keyBytes: Uint8Array;
   node: Node;
+  /** As the peer said last, by the map or by itself; zero: none. */
+  discoKey: DiscoPublic;
   addresses: readonly string[];
   /** What may be sent to it and believed as its source address. */
   routes: readonly Prefix[];
@@ -37,6 +45,8 @@ export interface PeerChange {
   readonly before: Node;
   /** The routes it had, where they differ from those it has. */
   readonly oldRoutes: readonly Prefix[] | undefined;
+  /** The disco key it had, where it has another one. */
+  readonly oldDiscoKey: DiscoPublic | undefined;
 }
 
 /** What one new map changed. A peer with a new key is a removal and an addition. */
@@ -133,6 +143,7 @@ export class NodeTable {
       key: node.Key,
       keyBytes: publicBytes(node.Key),
       node,
+      discoKey: node.DiscoKey ?? ZERO_DISCO_PUBLIC,
       addresses: nodeAddresses(node),
       routes: this.#routesOf(node),
       homeRegion: homeRegionOf(node),
@@ -149,12 +160,19 @@ export class NodeTable {
     const before = peer.node;
     const routes = this.#routesOf(node);
     const oldRoutes = samePrefixes(routes, peer.routes) ? undefined : peer.routes;
+    // A map that repeats what it said before, or speaks of a peer out of its reach, knows nothing of what the peer
+    // itself said since.
+    const isFromPeer = peer.discoKey !== (before.DiscoKey ?? ZERO_DISCO_PUBLIC);
+    const saysDisco = node.DiscoKey !== before.DiscoKey && !(isFromPeer && node.Online === false);
+    const discoKey = saysDisco ? (node.DiscoKey ?? ZERO_DISCO_PUBLIC) : peer.discoKey;
+    const oldDiscoKey = discoKey === peer.discoKey ? undefined : peer.discoKey;
     peer.node = node;
+    peer.discoKey = discoKey;
     peer.addresses = nodeAddresses(node);
     if (oldRoutes) peer.routes = routes;
     peer.homeRegion = homeRegionOf(node);
     peer.jailed = node.IsJailed === true;
-    return { peer, before, oldRoutes };
+    return { peer, before, oldRoutes, oldDiscoKey };
   }
 
   #routesOf(node: Node): Prefix[] {

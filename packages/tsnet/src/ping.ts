@@ -8,7 +8,7 @@ import { parseAddr } from '@cove/protocol/netaddr';
 import type { Clock } from './clock.ts';
 import type { Conn } from './conn.ts';
 import type { DataPath } from './datapath.ts';
-import { TsnetError, type TsnetErrorCode } from './errors.ts';
+import { closedError, TsnetError, type TsnetErrorCode } from './errors.ts';
 import type { Magicsock } from './magicsock/magicsock.ts';
 import type { Path } from './magicsock/paths.ts';
 import type { Peer } from './nodetable.ts';
@@ -56,6 +56,9 @@ export class Pinger {
   /** TSMP pings under way, by their data in hex. */
   readonly #tsmp: Map<string, { readonly peer: Peer; onPong(peerApiPort: number): void }> =
     new Map();
+  /** What ends the pings under way. */
+  readonly #ends: Set<(error: TsnetError) => void> = new Set();
+  #closed = false;
 
   constructor(options: PingerOptions) {
     this.#options = options;
@@ -70,13 +73,20 @@ export class Pinger {
     ping.onPong(peerApiPort);
   }
 
-  /** Rejects ETIMEDOUT, EHOSTUNREACH when no peer has the address, or with the signal's reason. */
+  /** Pings under way reject with ERR_CLOSED. */
+  close(): void {
+    this.#closed = true;
+    for (const end of this.#ends) end(closedError('the node'));
+  }
+
+  /** Rejects ETIMEDOUT, EHOSTUNREACH when no peer has the address, ERR_CLOSED, or with the signal's reason. */
   ping(options: PingOptions): Promise<PingResult> {
     const { clock } = this.#options;
     const { address, type, signal, timeout = DEFAULT_TIMEOUT } = options;
     const startedAt = clock.now();
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
+      if (this.#closed) throw closedError('the node');
       const fail = (error: unknown): void => {
         stop();
         reject(error);
@@ -87,6 +97,7 @@ export class Pinger {
       const timer = clock.schedule(timeout, () => failCode('ETIMEDOUT'), true);
       let cancel: (() => void) | undefined;
       const stop = (): void => {
+        this.#ends.delete(fail);
         timer.cancel();
         signal?.removeEventListener('abort', onAbort);
         cancel?.();
@@ -96,6 +107,7 @@ export class Pinger {
         resolve({ roundTripTime: clock.now() - startedAt, ...facts });
       };
       signal?.addEventListener('abort', onAbort, { once: true });
+      this.#ends.add(fail);
       cancel = this.#start(type, address, timeout, answer, failCode);
     });
   }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { parseAddr } from '@cove/protocol/netaddr';
 import { PacketHeader } from './filter/header.ts';
 import { ipPacket } from './filter/testing/packets.ts';
-import { encodePing, encodePong, encodeReject } from './tsmp.ts';
+import { encodeDisco, encodePing, encodePong, encodeReject } from './tsmp.ts';
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
@@ -50,4 +50,11 @@ test('a reject names protocol, reason and the ports as the refused packet had th
   const reject = encodeReject(parsed(syn), syn, 0, 0x41);
   assert.equal(hex(reject.subarray(12, 20)), '6440000264400001', 'from whom it was meant for');
   assert.equal(hex(reject.subarray(20)), '21' + '06' + '41' + '1234' + '0050');
+});
+
+test('an advertisement carries the 32 bytes of a disco key', () => {
+  const key = Uint8Array.from({ length: 32 }, (_, i) => i);
+  const packet = encodeDisco(parseAddr('100.64.0.1')!, parseAddr('100.64.0.2')!, key);
+  assert.equal(hex(packet.subarray(20)), `61${hex(key)}`);
+  assert.equal(parsed(packet).protocol, 99);
 });

@@ -6,6 +6,7 @@
 //   'a' disco   32 disco public key
 //
 // A reject travels from the node that refuses to the one that asked; ports as in the refused packet.
+import type { Node } from '@cove/protocol/tailcfg';
 import { type PacketHeader, TSMP } from './filter/header.ts';
 
 export const TSMP_REJECT = 0x21;
@@ -17,10 +18,31 @@ export const TSMP_DISCO = 0x61;
 export const REJECT_ACCESS_RULE = 0x41;
 export const REJECT_SHIELDS_UP = 0x53;
 
+const REJECT_TEXTS: Readonly<Record<string, string>> = {
+  A: 'access rule',
+  S: 'shields up',
+  F: 'IP forwarding off',
+  W: 'host firewall',
+  T: 'unknown transit address',
+};
+
+/** A reason of a reject, for people. */
+export function rejectText(reason: number): string {
+  return REJECT_TEXTS[String.fromCharCode(reason)] ?? `reason ${reason}`;
+}
+
 /** Less than this behind the IP header is no TSMP message. */
 export const MIN_LENGTH = 7;
 export const PING_LENGTH = 9;
 export const DISCO_LENGTH = 33;
+
+/** Releases from 1.98 read advertisements of disco keys. */
+const MIN_DISCO_CAP = 138;
+
+/** Whether the node takes the disco key that a peer tells it through the tunnel. */
+export function readsDiscoKeys(node: Node): boolean {
+  return (node.Cap ?? 0) >= MIN_DISCO_CAP || node.Hostinfo?.App === 'cove';
+}
 
 /** A ping with 8 bytes of data; addresses are 4 or 16 bytes, both the same. */
 export function encodePing(from: Uint8Array, to: Uint8Array, data: Uint8Array): Uint8Array {
@@ -28,6 +50,15 @@ export function encodePing(from: Uint8Array, to: Uint8Array, data: Uint8Array): 
   const at = writeHeader(out, from, to);
   out[at] = TSMP_PING;
   out.set(data, at + 1);
+  return out;
+}
+
+/** Tells the 32 bytes of our disco key; addresses as for a ping. */
+export function encodeDisco(from: Uint8Array, to: Uint8Array, key: Uint8Array): Uint8Array {
+  const out = new Uint8Array((from.length === 4 ? 20 : 40) + DISCO_LENGTH);
+  const at = writeHeader(out, from, to);
+  out[at] = TSMP_DISCO;
+  out.set(key, at + 1);
   return out;
 }
 

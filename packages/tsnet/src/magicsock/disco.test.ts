@@ -168,12 +168,12 @@ test('a disco key that two nodes share is believed from both, and after one leav
   const ping: DiscoMessage = { type: 'ping', txId: crypto.randomBytes(12) };
   for (const peer of peers) disco.receiveRelayed(seal(bob, self, ping), pathTo(peer));
   assert.equal(sent.length, 2);
-  disco.removePeer(peers[0]!, peers[0]!.node.DiscoKey);
+  disco.removePeer(peers[0]!, peers[0]!.discoKey);
   disco.receiveRelayed(seal(bob, self, ping), pathTo(peers[0]!));
   assert.equal(sent.length, 2);
   disco.receiveRelayed(seal(bob, self, ping), pathTo(peers[1]!));
   assert.equal(sent.length, 3);
-  disco.removePeer(peers[1]!, peers[1]!.node.DiscoKey);
+  disco.removePeer(peers[1]!, peers[1]!.discoKey);
   disco.receiveRelayed(seal(bob, self, ping), pathTo(peers[1]!));
   assert.equal(sent.length, 3);
 });

@@ -52,7 +52,8 @@ interface Contact {
 
 export class Disco {
   readonly #options: DiscoOptions;
-  readonly #publicKey: Uint8Array;
+  /** Ours, 32 bytes. */
+  readonly publicKey: Uint8Array;
   readonly #contacts: KeyMap<Contact> = new KeyMap();
   /** Pings through relays by transaction id in hex. */
   readonly #relayPings: Map<
@@ -68,13 +69,12 @@ export class Disco {
 
   constructor(options: DiscoOptions) {
     this.#options = options;
-    this.#publicKey = options.discoKey.publicBytes(options.crypto.x25519);
+    this.publicKey = options.discoKey.publicBytes(options.crypto.x25519);
   }
 
   addPeer(peer: Peer): void {
-    const disco = peer.node.DiscoKey;
-    if (disco === undefined || isZeroKey(disco)) return;
-    const key = publicBytes(disco);
+    if (isZeroKey(peer.discoKey)) return;
+    const key = publicBytes(peer.discoKey);
     let contact = this.#contacts.get(key);
     if (!contact) {
       contact = { key, peers: new Set(), sharedKey: undefined };
@@ -83,9 +83,9 @@ export class Disco {
     contact.peers.add(peer);
   }
 
-  /** The disco key is given because the peer's node may have another one by now. */
-  removePeer(peer: Peer, disco: DiscoPublic | undefined): void {
-    if (disco === undefined || isZeroKey(disco)) return;
+  /** The disco key is given because the peer may have another one by now. */
+  removePeer(peer: Peer, disco: DiscoPublic): void {
+    if (isZeroKey(disco)) return;
     const key = publicBytes(disco);
     const contact = this.#contacts.get(key);
     if (!contact) return;
@@ -184,10 +184,7 @@ export class Disco {
   }
 
   #contactOf(peer: Peer): Contact | undefined {
-    const disco = peer.node.DiscoKey;
-    return disco === undefined || isZeroKey(disco)
-      ? undefined
-      : this.#contacts.get(publicBytes(disco));
+    return isZeroKey(peer.discoKey) ? undefined : this.#contacts.get(publicBytes(peer.discoKey));
   }
 
   #open(contact: Contact, envelope: Uint8Array): DiscoMessage | undefined {
@@ -197,12 +194,7 @@ export class Disco {
 
   #sendTo(contact: Contact, path: Path, message: DiscoMessage): void {
     const nonce = this.#options.crypto.randomBytes(BOX_NONCE_LENGTH);
-    const sealed = sealDisco(
-      this.#sharedKey(contact),
-      this.#publicKey,
-      nonce,
-      encodeDisco(message),
-    );
+    const sealed = sealDisco(this.#sharedKey(contact), this.publicKey, nonce, encodeDisco(message));
     this.#options.sink.send(path, sealed);
   }
 

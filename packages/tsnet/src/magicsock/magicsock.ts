@@ -11,7 +11,7 @@ import { DISCO_TXID_LENGTH, type DiscoEndpoint, isDisco } from '@cove/protocol/d
 import { type DiscoPublic, isZeroKey, type PrivateKey } from '@cove/protocol/keys';
 import { formatAddr, parseAddr, parseAddrPort } from '@cove/protocol/netaddr';
 import { isStun } from '@cove/protocol/stun';
-import type { DERPMap, Node } from '@cove/protocol/tailcfg';
+import type { DERPMap } from '@cove/protocol/tailcfg';
 import type { Clock, Timer } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Peer, PeerChanges } from '../nodetable.ts';
@@ -187,6 +187,11 @@ export class Magicsock {
     });
   }
 
+  /** What our discovery messages are signed with, 32 bytes. */
+  get discoKeyBytes(): Uint8Array {
+    return this.#disco.publicKey;
+  }
+
   get relays(): Relays {
     return this.#relays;
   }
@@ -223,7 +228,7 @@ export class Magicsock {
   applyPeers(changes: PeerChanges): void {
     for (const peer of changes.removed) {
       const endpoint = this.#endpoints.get(peer);
-      this.#disco.removePeer(peer, peer.node.DiscoKey);
+      this.#disco.removePeer(peer, peer.discoKey);
       this.#peers.delete(peer.keyBytes);
       this.#endpoints.delete(peer);
       if (endpoint) {
@@ -238,16 +243,26 @@ export class Magicsock {
       this.#endpoints.set(peer, endpoint);
       this.#disco.addPeer(peer);
     }
-    for (const { peer, before } of changes.changed) {
-      const endpoint = this.#endpoints.get(peer);
-      if (peer.node.Endpoints !== before.Endpoints) endpoint?.mapChanged();
-      if (!sameDisco(peer.node, before.DiscoKey)) {
-        this.#disco.removePeer(peer, before.DiscoKey);
-        this.#disco.addPeer(peer);
-        endpoint?.direct?.distrust();
-        if (endpoint) this.#watch(endpoint);
-      }
+    for (const { peer, before, oldDiscoKey } of changes.changed) {
+      if (peer.node.Endpoints !== before.Endpoints) this.#endpoints.get(peer)?.mapChanged();
+      if (oldDiscoKey !== undefined) this.#discoChanged(peer, oldDiscoKey);
     }
+  }
+
+  /** The peer said through the tunnel which disco key it has. */
+  learnDisco(peer: Peer, key: DiscoPublic): void {
+    if (isZeroKey(key) || key === peer.discoKey || !this.#endpoints.has(peer)) return;
+    const before = peer.discoKey;
+    peer.discoKey = key;
+    this.#discoChanged(peer, before);
+  }
+
+  #discoChanged(peer: Peer, before: DiscoPublic): void {
+    const endpoint = this.#endpoints.get(peer);
+    this.#disco.removePeer(peer, before);
+    this.#disco.addPeer(peer);
+    endpoint?.direct?.distrust();
+    if (endpoint) this.#watch(endpoint);
   }
 
   /** Sends a WireGuard datagram by the peer's best path; the bytes are borrowed for the call. */
@@ -303,7 +318,7 @@ export class Magicsock {
   ping(peer: Peer, onPong: (pong: MagicsockPong) => void): (() => void) | undefined {
     const endpoint = this.#endpoints.get(peer);
     const direct = endpoint && (endpoint.direct ?? this.#openDirect(endpoint));
-    if (!endpoint || isZeroKey(peer.node.DiscoKey)) return undefined;
+    if (!endpoint || isZeroKey(peer.discoKey)) return undefined;
     const { clock } = this.#options;
     const now = clock.now();
     let given = false;
@@ -378,7 +393,7 @@ export class Magicsock {
 
   #openDirect(endpoint: Endpoint): DirectPath | undefined {
     const { peer } = endpoint;
-    if (isZeroKey(peer.node.DiscoKey)) return undefined;
+    if (isZeroKey(peer.discoKey)) return undefined;
     const { crypto, log } = this.#options;
     return endpoint.openDirect(this.#paths, {
       newTxId: () => crypto.randomBytes(DISCO_TXID_LENGTH),
@@ -585,10 +600,6 @@ export class Magicsock {
   #random(): number {
     return (this.#options.crypto.randomBytes(1)[0] ?? 0) / 256;
   }
-}
-
-function sameDisco(node: Node, disco: DiscoPublic | undefined): boolean {
-  return node.DiscoKey === disco;
 }
 
 /** This host has an address of the family that others could be reached from; loopback counts where there is no other. */
