@@ -98,6 +98,8 @@ export interface TcpHandler {
   readable(socket: TcpSocket): void;
   /** There is room again after `write` took less than it was given. */
   writable?(socket: TcpSocket): void;
+  /** The peer calls attention to data up to `socket.urgentBytes` from here (RFC 9293 3.8.5); it is read in line. */
+  urgent?(socket: TcpSocket): void;
   /** The peer has finished and everything it sent was read. */
   ended?(socket: TcpSocket): void;
   /** Our FIN (`shutdownWrite`) and all data before it are acknowledged. */
@@ -165,6 +167,10 @@ export interface TcpSocket {
   readonly readable: number;
   /** The peer has finished and everything it sent was read: `read` will give nothing more. */
   readonly readEnded: boolean;
+  /** How far the urgent data reaches beyond what was read; 0 without any. */
+  readonly urgentBytes: number;
+  /** What ICMP reported of late and may pass (RFC 9293 MUST-56); the reason given should the connection time out. */
+  readonly softError: TcpErrorCode | undefined;
   /** Smoothed round-trip time, or undefined before the first sample. */
   readonly roundTripTime: number | undefined;
   /** Copies as much of `bytes[offset ..]` as there is room for; returns how many bytes. 0 once closed for writing. */
@@ -183,6 +189,12 @@ export interface TcpSocket {
   setNoDelay(on: boolean): void;
   /** Undefined turns keep-alive off. */
   setKeepAlive(options: KeepAliveOptions | undefined): void;
+  /** R2 of this connection (RFC 9293 MUST-21), instead of `TcpOptions.userTimeout`. Throws RangeError unless positive. */
+  setUserTimeout(ms: number): void;
+  /** Type of service or traffic class of what is sent from now on (MUST-48). The two ECN bits are cleared. Throws RangeError. */
+  setTypeOfService(value: number): void;
+  /** TTL or hop limit of what is sent from now on (MUST-49). Default 64. Throws RangeError unless 1 to 255. */
+  setHopLimit(hops: number): void;
 }
 
 /** A SYN that waits for a verdict (subnet routing: dial first, then complete the handshake). */

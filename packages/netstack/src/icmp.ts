@@ -79,7 +79,8 @@ export class IcmpLayer {
     return first;
   }
 
-  input(buf: Uint8Array, packet: IpPacket, now: number): void {
+  /** `own`: to an address of this stack; to others (subnet routing) only errors about our connections count. */
+  input(buf: Uint8Array, packet: IpPacket, now: number, own: boolean): void {
     const { version, payload, payloadLength } = packet;
     if (payloadLength < ICMP_HEADER) {
       this.#counters.add(Counter['drop.icmp.malformed']);
@@ -92,7 +93,9 @@ export class IcmpLayer {
       return;
     }
     const type = buf[payload]!;
-    if (type === (version === 4 ? IcmpType.ECHO : IcmpType.V6_ECHO)) {
+    if (!own && isEcho(packet.version, type)) {
+      this.#counters.add(Counter['drop.ip.not_ours']);
+    } else if (type === (version === 4 ? IcmpType.ECHO : IcmpType.V6_ECHO)) {
       this.#answerEcho(buf, packet);
     } else if (type === (version === 4 ? IcmpType.ECHO_REPLY : IcmpType.V6_ECHO_REPLY)) {
       this.#echoReply(buf, packet, now);
@@ -275,6 +278,12 @@ export class IcmpLayer {
     }
     for (const done of this.#done.splice(0)) done();
   }
+}
+
+function isEcho(version: number, type: number): boolean {
+  return version === 4
+    ? type === IcmpType.ECHO || type === IcmpType.ECHO_REPLY
+    : type === IcmpType.V6_ECHO || type === IcmpType.V6_ECHO_REPLY;
 }
 
 function answers(buf: Uint8Array, packet: IpPacket, route: Route): boolean {

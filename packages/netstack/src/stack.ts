@@ -34,6 +34,9 @@ const LEAST_MTU = 576;
 const LOOPBACK_LIMIT = 1024;
 /** How often one poll goes over what the callbacks and the loopback made due. */
 const ROUNDS = 4;
+/** Full segments acknowledged together within one batch. */
+const SEGMENTS_PER_ACK = 8;
+const SEGMENTS_PER_ACK_COALESCED = 16;
 
 const FAULT_COUNTERS: Readonly<Record<number, number>> = {
   [IpFault.TRUNCATED]: Counter['drop.ip.truncated'],
@@ -130,13 +133,21 @@ export class Stack {
     this.#ctx.now = now;
     this.#busy = true;
     try {
-      this.#arrive(buf, offset, length);
+      this.#arrive(buf, offset, length, true);
     } finally {
       this.#busy = false;
     }
   }
 
-  #arrive(buf: Uint8Array, offset: number, length: number): void {
+  /**
+   * The packets handed in from here on, up to the next `poll`, came together in one datagram train (UDP GRO): there are
+   * more of them to a batch, so TCP acknowledges every sixteenth full segment instead of every eighth.
+   */
+  setCoalesced(): void {
+    this.#ctx.segmentsPerAck = SEGMENTS_PER_ACK_COALESCED;
+  }
+
+  #arrive(buf: Uint8Array, offset: number, length: number, fromLink: boolean): void {
     const packet = this.#packet;
     this.#counters.add(Counter['in.packets']);
     this.#counters.add(Counter['in.bytes'], length);
@@ -145,7 +156,10 @@ export class Stack {
       this.#counters.add(FAULT_COUNTERS[fault]!);
       return;
     }
-    if (!isUnicast(buf, packet.source, packet.version)) {
+    if (
+      !isUnicast(buf, packet.source, packet.version) ||
+      (fromLink && this.#impossible(buf, packet))
+    ) {
       this.#counters.add(Counter['drop.ip.source']);
       return;
     }
@@ -164,6 +178,13 @@ export class Stack {
     this.#deliver(buf, packet, own);
   }
 
+  /** RFC 1122 3.2.1.3: no packet comes from our own address, nor from a loopback address. */
+  #impossible(buf: Uint8Array, packet: IpPacket): boolean {
+    const { source, addressLength } = packet;
+    if (this.#addresses.find(buf, source, addressLength)?.own === true) return true;
+    return addressLength === 4 ? buf[source] === 127 : isLoopback(buf, source);
+  }
+
   #deliver(buf: Uint8Array, packet: IpPacket, own: boolean): void {
     const { protocol, version } = packet;
     if (protocol === Protocol.TCP) {
@@ -175,11 +196,10 @@ export class Stack {
       if (version === 4) this.#sendError(buf, packet, IcmpType.UNREACHABLE, 3);
       else this.#sendError(buf, packet, IcmpType.V6_UNREACHABLE, 4);
     } else if (protocol === (version === 4 ? Protocol.ICMP : Protocol.ICMPV6)) {
-      if (own) this.#icmp.input(buf, packet, this.#ctx.now);
-      else this.#counters.add(Counter['drop.ip.not_ours']);
+      this.#icmp.input(buf, packet, this.#ctx.now, own);
     } else {
       this.#counters.add(Counter['drop.ip.protocol']);
-      if (!own) return;
+      if (!own || protocol === Protocol.NOTHING) return;
       if (version === 4) this.#sendError(buf, packet, IcmpType.UNREACHABLE, 2);
       else this.#sendError(buf, packet, IcmpType.V6_PARAMETER_PROBLEM, 1);
     }
@@ -203,11 +223,14 @@ export class Stack {
         this.#icmp.poll(now);
         this.#tcp.poll();
         if (this.#loopback.length === 0) break;
-        for (const packet of this.#loopback.splice(0)) this.#arrive(packet, 0, packet.length);
+        for (const packet of this.#loopback.splice(0)) {
+          this.#arrive(packet, 0, packet.length, false);
+        }
       }
       this.#reassembler.expire(now);
     } finally {
       this.#busy = false;
+      this.#ctx.segmentsPerAck = SEGMENTS_PER_ACK;
     }
   }
 
@@ -358,6 +381,11 @@ function isUnicast(buf: Uint8Array, offset: number, version: number): boolean {
   return (
     (u32(buf, offset) | u32(buf, offset + 4) | u32(buf, offset + 8) | u32(buf, offset + 12)) !== 0
   );
+}
+
+function isLoopback(buf: Uint8Array, offset: number): boolean {
+  for (let i = 0; i < 15; i++) if (buf[offset + i] !== 0) return false;
+  return buf[offset + 15] === 1;
 }
 
 /** Numbers in [0, 1) from a supply of random bytes. */

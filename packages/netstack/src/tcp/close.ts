@@ -12,9 +12,9 @@ function announceClosed(ctx: TcpContext, tcb: Tcb, error: TcpErrorCode | undefin
   tcb.error = error;
   tcb.events |= Event.CLOSED;
   if (error !== undefined || tcb.readClosed) {
-    ctx.queued -= tcb.queue.length;
+    ctx.queued -= tcb.queue.held;
     tcb.queue.clear();
-    tcb.events &= ~Event.READABLE;
+    tcb.events &= ~(Event.READABLE | Event.URGENT);
   }
   ctx.owner.touch(tcb);
 }

@@ -25,6 +25,10 @@ export interface CongestionControl {
   onIdle(): void;
   /** The handshake settled the MSS: start from the initial window. */
   begin(mss: number): void;
+  /** A reduction may follow: keep what is needed to take it back. */
+  remember(): void;
+  /** The reductions since `remember` were a mistake (RFC 9438 4.9, RFC 3522, RFC 3708). */
+  undo(): void;
   /** The effective MSS changed. */
   setMss(mss: number): void;
 }
@@ -40,6 +44,7 @@ export class NewReno implements CongestionControl {
   ssthresh: number = Number.POSITIVE_INFINITY;
   #mss: number;
   #credit = 0;
+  #before = { cwnd: 0, ssthresh: 0 };
   readonly #hystart = new HyStart();
 
   constructor(mss: number) {
@@ -96,6 +101,16 @@ export class NewReno implements CongestionControl {
     this.#mss = mss;
     this.cwnd = Math.max(this.cwnd, 2 * mss);
   }
+
+  remember(): void {
+    this.#before.cwnd = this.cwnd;
+    this.#before.ssthresh = this.ssthresh;
+  }
+
+  undo(): void {
+    this.cwnd = Math.max(this.cwnd, this.#before.cwnd);
+    this.ssthresh = Math.max(this.ssthresh, this.#before.ssthresh);
+  }
 }
 
 /** RFC 9438 4.1. */
@@ -116,6 +131,7 @@ export class Cubic implements CongestionControl {
   #estimate = 0;
   #prior = 0;
   #lastAck = 0;
+  #before = { cwnd: 0, ssthresh: 0, wMax: 0, k: 0, epoch: -1, estimate: 0, prior: 0 };
   readonly #hystart = new HyStart();
 
   constructor(mss: number) {
@@ -208,6 +224,28 @@ export class Cubic implements CongestionControl {
   setMss(mss: number): void {
     this.#mss = mss;
     this.cwnd = Math.max(this.cwnd, 2 * mss);
+  }
+
+  remember(): void {
+    const before = this.#before;
+    before.cwnd = this.cwnd;
+    before.ssthresh = this.ssthresh;
+    before.wMax = this.#wMax;
+    before.k = this.#k;
+    before.epoch = this.#epoch;
+    before.estimate = this.#estimate;
+    before.prior = this.#prior;
+  }
+
+  undo(): void {
+    const before = this.#before;
+    this.cwnd = Math.max(this.cwnd, before.cwnd);
+    this.ssthresh = Math.max(this.ssthresh, before.ssthresh);
+    this.#wMax = before.wMax;
+    this.#k = before.k;
+    this.#epoch = before.epoch;
+    this.#estimate = before.estimate;
+    this.#prior = before.prior;
   }
 }
 

@@ -58,10 +58,12 @@ export class TcpContext implements TcpMemory {
   readonly mtu: number;
   /** Time of the batch. */
   now = 0;
-  /** Received bytes waiting for applications. */
+  /** Memory of received bytes waiting for applications. */
   queued = 0;
   /** The link asked for a break: no data segments. */
   paused = false;
+  /** Full segments acknowledged together within the present batch. */
+  segmentsPerAck = 8;
   owner!: TcpOwner;
   /** Scratch for the segment being written. */
   readonly out: TcpSegment = new TcpSegment();

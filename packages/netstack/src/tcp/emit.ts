@@ -52,6 +52,7 @@ export function emitSegment(
   tcb.ackDue = AckDue.NONE;
   tcb.delayedAckAt = Number.POSITIVE_INFINITY;
   tcb.unackedSegments = 0;
+  tcb.unackedFull = 0;
 }
 
 /** SYN or, in SYN-RECEIVED, SYN-ACK, with the options we offer or accept. */
@@ -148,7 +149,7 @@ function addSackBlocks(ctx: TcpContext, tcb: Tcb, length: number): void {
   const duplicate = tcb.dsackLeft !== tcb.dsackRight;
   if (intervals === undefined && !duplicate) return;
   const { out } = ctx;
-  const room = largestSegment(ctx.mtu, tcb.local.version) - (tcb.tsOk ? 12 : 0) - length;
+  const room = tcb.mss - length;
   const limit = Math.min(tcb.tsOk ? 3 : MAX_SACK_BLOCKS, (room - 4) >> 3);
   if (limit <= 0) return;
   if (duplicate) {
@@ -180,6 +181,8 @@ function writeSegment(ctx: TcpContext, tcb: Tcb, length: number): void {
       0,
       tcb.addressSum,
       segmentLength,
+      tcb.trafficClass,
+      tcb.hopLimit,
     );
   writeTcpHeader(buffer, at, out);
   if (length > 0) tcb.ring.copy(seqDiff(out.seq, tcb.ringSeq), length, buffer, at + headerLength);

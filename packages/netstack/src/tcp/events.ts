@@ -1,4 +1,4 @@
-// Delivery of a connection's events to its handler, in an order a stream can follow: connected, readable, ended, writable,
+// Delivery of a connection's events to its handler, in an order a stream can follow: connected, urgent, readable, ended, writable,
 // finished, closed.
 import type { TcpContext } from './context.ts';
 import { Socket, sendLimit } from './socket.ts';
@@ -17,6 +17,7 @@ export function dispatch(ctx: TcpContext, tcb: Tcb): void {
   const { socket, handler } = tcb;
   if (handler === undefined || socket === undefined) return;
   if (take(tcb, Event.CONNECTED)) handler.connected?.(socket);
+  if (take(tcb, Event.URGENT)) handler.urgent?.(socket);
   if (take(tcb, Event.READABLE) && tcb.queue.length > 0) tcb.handler!.readable(socket);
   if (tcb.queue.length === 0 && take(tcb, Event.ENDED) && !tcb.readClosed) {
     tcb.handler!.ended?.(socket);

@@ -61,6 +61,8 @@ export class TcpLayer implements TcpOwner {
   readonly #held = new Backlog(HELD_LIMIT);
   readonly #requests: { tcb: Tcb; unhandled: (request: TcpRequest) => void }[] = [];
   readonly #timeWait = new Set<Tcb>();
+  /** While a connection in TIME-WAIT is being reopened: the least initial sequence number, or -1. */
+  #predecessor = -1;
 
   constructor(
     ctx: TcpContext,
@@ -120,17 +122,29 @@ export class TcpLayer implements TcpOwner {
       }
     }
     this.#unconnected(buf, packet, segment, own ? local : undefined);
+    this.#predecessor = -1;
   }
 
-  /** RFC 6191, RFC 1122 4.2.2.13: a new SYN may follow a connection in TIME-WAIT if nothing old can be mistaken for new. */
+  /**
+   * RFC 6191 2, RFC 9293 3.6.1 MAY-2: a new SYN may follow a connection in TIME-WAIT if nothing old can be mistaken for new.
+   * Its timestamps say so, or its sequence number does.
+   */
   #reopens(tcb: Tcb, segment: TcpSegment): boolean {
     if (tcb.state !== State.TIME_WAIT) return false;
-    if ((segment.flags & (Flag.SYN | Flag.ACK | Flag.RST)) !== Flag.SYN) return false;
-    const newer =
-      tcb.tsOk && segment.hasTimestamps
-        ? ((segment.tsVal - tcb.tsRecent) | 0) > 0
-        : seqLt(tcb.rcvNxt, segment.seq);
+    if ((segment.flags & (Flag.SYN | Flag.ACK | Flag.RST | Flag.FIN)) !== Flag.SYN) return false;
+    if (
+      this.#hooks.unhandled === undefined &&
+      this.#listeners.find(tcb.local.id, tcb.localPort) === undefined
+    ) {
+      return false;
+    }
+    let newer = seqLt(tcb.rcvNxt, segment.seq);
+    if (segment.hasTimestamps && this.#ctx.options.timestamps) {
+      const later = (segment.tsVal - tcb.tsRecent) | 0;
+      newer = !tcb.tsOk || later > 0 || (later === 0 && newer);
+    }
     if (!newer) return false;
+    this.#predecessor = seqAdd(tcb.sndNxt, 1);
     this.release(tcb);
     return true;
   }
@@ -216,6 +230,7 @@ export class TcpLayer implements TcpOwner {
     const tcb = this.#create(local, remote, segment.destinationPort, segment.sourcePort, true);
     tcb.state = State.SYN_RECEIVED;
     this.initialSequence(tcb);
+    if (this.#predecessor >= 0 && seqLt(tcb.iss, this.#predecessor)) tcb.iss = this.#predecessor;
     tcb.sndUna = tcb.iss;
     tcb.sndNxt = seqAdd(tcb.iss, 1);
     tcb.ringSeq = tcb.sndNxt;
@@ -293,6 +308,7 @@ export class TcpLayer implements TcpOwner {
       new RttEstimator(options.rtoMin, options.rtoMax),
       options.congestion === 'cubic' ? new Cubic(mss) : new NewReno(mss),
       ctx.full ? Math.min(LEAST_RECEIVE_BUFFER, options.receiveBuffer) : options.receiveBuffer,
+      options.userTimeout,
     );
     tcb.mss = mss;
     tcb.rcvShift = options.windowScaling

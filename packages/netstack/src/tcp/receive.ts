@@ -8,7 +8,7 @@ import { emitResetAt, emitSegment, largestSegment } from './emit.ts';
 import { armRetransmission, processAck } from './recovery.ts';
 import { seqAdd, seqDiff, seqLe, seqLt } from './seq.ts';
 import { AckDue, Event, State, type Tcb } from './tcb.ts';
-import { textArrives } from './text.ts';
+import { textArrives, urgentArrives } from './text.ts';
 import { sendSyn } from './transmit.ts';
 import { offeredWindow } from './window.ts';
 
@@ -93,6 +93,7 @@ export function acceptSyn(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void 
   const offered = segment.mss === 0 ? (v4 ? DEFAULT_MSS_V4 : DEFAULT_MSS_V6) : segment.mss;
   const largest = Math.min(Math.max(offered, LEAST_MSS), largestSegment(ctx.mtu, v4 ? 4 : 6));
   tcb.mss = largest - (tcb.tsOk ? 12 : 0);
+  tcb.rcvMss = tcb.mss;
   tcb.congestion.begin(tcb.mss);
   tcb.sndWnd = segment.window;
   tcb.maxSndWnd = segment.window;
@@ -115,6 +116,8 @@ function becomeEstablished(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void
     tcb.rtt.sample(now - tcb.synSentAt);
   } else {
     tcb.rtt.afterSynLoss();
+    // RFC 6928 2: one lost SYN may be chance, more than one is congestion.
+    if (tcb.synTransmissions > 2) tcb.congestion.cwnd = tcb.mss;
   }
   tcb.progressAt = now;
   tcb.lastSendAt = now;
@@ -188,6 +191,7 @@ function arrivesSynchronized(
     processAck(ctx, tcb, segment);
     if (!afterAck(ctx, tcb)) return;
   }
+  if (flags & Flag.URG) urgentArrives(ctx, tcb, segment);
   if (segment.payloadLength > 0 || flags & Flag.FIN) textArrives(ctx, tcb, buf, segment);
   ctx.owner.touch(tcb);
 }
@@ -260,21 +264,20 @@ function unacceptable(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void {
     tcb.keepAliveUnanswered = 0;
     processAck(ctx, tcb, segment);
     if (!afterAck(ctx, tcb)) return;
+    if (flags & Flag.URG && segment.seq === tcb.rcvNxt) urgentArrives(ctx, tcb, segment);
     ctx.owner.touch(tcb);
   }
   if (tcb.state === State.CLOSED) return;
+  // Our last ACK was lost (RFC 9293 3.10.7.4 eighth).
+  if (tcb.state === State.TIME_WAIT && flags & Flag.FIN && end === tcb.rcvNxt) {
+    tcb.lingerAt = ctx.now + ctx.options.timeWait;
+  }
   if (segment.payloadLength > 0 && seqLe(end, tcb.rcvNxt) && seqLt(segment.seq, end)) {
     ctx.counters.add(Counter['tcp.duplicates']);
     if (tcb.sackOk) {
       tcb.dsackLeft = segment.seq;
       tcb.dsackRight = seqAdd(segment.seq, segment.payloadLength);
     }
-    emitSegment(ctx, tcb, tcb.sndNxt, Flag.ACK, 0);
-    return;
-  }
-  if (tcb.state === State.TIME_WAIT && flags & Flag.FIN) {
-    // Our last ACK was lost (RFC 9293 3.10.7.4 eighth).
-    tcb.lingerAt = ctx.now + ctx.options.timeWait;
     emitSegment(ctx, tcb, tcb.sndNxt, Flag.ACK, 0);
     return;
   }

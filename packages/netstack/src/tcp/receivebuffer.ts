@@ -10,6 +10,8 @@ const CHUNK_LIMIT = 65536;
 export class ReceiveQueue {
   /** Bytes not yet read. */
   length = 0;
+  /** Memory of the chunks they lie in. */
+  held = 0;
   readonly #full: Uint8Array[] = [];
   #first = 0;
   #open: Uint8Array | undefined;
@@ -31,6 +33,7 @@ export class ReceiveQueue {
         open = this.#allocate(Math.min(CHUNK_LIMIT, Math.max(left, this.#expected)));
         this.#open = open;
         this.#openLength = 0;
+        this.held += open.length;
       }
       const take = Math.min(left, open.length - this.#openLength);
       open.set(from.subarray(at, at + take), this.#openLength);
@@ -52,6 +55,7 @@ export class ReceiveQueue {
     let chunk: Uint8Array | undefined;
     if (this.#first < this.#full.length) {
       chunk = this.#full[this.#first]!;
+      this.held -= chunk.length;
       this.#first++;
       if (this.#first === this.#full.length) {
         this.#full.length = 0;
@@ -59,6 +63,7 @@ export class ReceiveQueue {
       }
     } else if (this.#open !== undefined) {
       chunk = this.#open.subarray(0, this.#openLength);
+      this.held -= this.#open.length;
       this.#open = undefined;
     } else {
       return undefined;
@@ -76,6 +81,7 @@ export class ReceiveQueue {
     this.#first = 0;
     this.#open = undefined;
     this.length = 0;
+    this.held = 0;
   }
 }
 

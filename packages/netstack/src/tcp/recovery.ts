@@ -9,6 +9,7 @@ import { recovered } from './pathmtu.ts';
 import { SentFlag } from './sent.ts';
 import { seqDiff, seqLe, seqLt } from './seq.ts';
 import { Event, Recovery, Rexmit, State, type Tcb } from './tcb.ts';
+import { beginEpisode, duplicateReported, originalAnswered } from './undo.ts';
 
 /** RFC 5681 3.2. */
 const DUPLICATE_THRESHOLD = 3;
@@ -35,6 +36,7 @@ export function processAck(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void
   }
   sent.beginAck();
   if (advanced > 0) {
+    originalAnswered(ctx, tcb, tcb.sndUna, echo);
     sent.acknowledge(ack, now, echo);
     tcb.sndUna = ack;
     discardAcknowledged(ctx, tcb, ack);
@@ -52,7 +54,10 @@ export function processAck(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void
     if (!tcb.readClosed) tcb.progressAt = now;
   }
   const duplicated = tcb.sackOk && segment.sackCount > 0 && applySack(tcb, segment, now, echo);
-  if (duplicated) widenReorderWindow(tcb);
+  if (duplicated) {
+    widenReorderWindow(tcb);
+    duplicateReported(ctx, tcb, segment.sackLeft[0]!, segment.sackRight[0]!);
+  }
   const repeated = !tcb.sackOk && countDuplicate(tcb, segment, advanced, window);
   if (window === 0 && tcb.sndWnd > 0) windowReopened(tcb);
   if (sent.effect.reordered) tcb.reordering = true;
@@ -64,9 +69,13 @@ export function processAck(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void
     reduceProportionally(tcb, delivered);
   } else if (delivered > 0 && !repeated) {
     const { congestion } = tcb;
-    const limited =
-      tcb.cwndLimited || (congestion.cwnd < congestion.ssthresh && 2 * flight >= congestion.cwnd);
+    const before = congestion.cwnd;
+    const limited = tcb.cwndLimited || (before < congestion.ssthresh && 2 * flight >= before);
     congestion.onAck(delivered, tcb.rtt.srtt, now, limited);
+    // A window that was never used says nothing of the path.
+    if (congestion.cwnd > 2 * tcb.maxFlight) {
+      congestion.cwnd = Math.max(before, 2 * tcb.maxFlight);
+    }
   }
   if (wait > 0) {
     tcb.rexmitKind = Rexmit.REORDER;
@@ -167,7 +176,8 @@ function countDuplicate(tcb: Tcb, segment: TcpSegment, advanced: number, window:
     window > 0;
   if (duplicate) {
     tcb.dupAcks++;
-    tcb.dupBytes += tcb.mss;
+    // No more can have left the network than was in it, however many acknowledgements a peer makes up.
+    tcb.dupBytes = Math.min(tcb.dupBytes + tcb.mss, tcb.sent.bytes);
   }
   return duplicate;
 }
@@ -207,6 +217,7 @@ function detectLoss(ctx: TcpContext, tcb: Tcb, advanced: number, flight: number)
 }
 
 function enterRecovery(ctx: TcpContext, tcb: Tcb, flight: number): void {
+  beginEpisode(tcb);
   tcb.recovery = Recovery.FAST;
   tcb.recoverPoint = tcb.sndNxt;
   tcb.congestion.onLoss(flight, ctx.now);

@@ -1,10 +1,14 @@
 // The application's handle on a connection. Calls note what is to be done and ask for a poll; nothing is sent from here.
 import type { KeepAliveOptions, TcpHandler, TcpSocket, TcpState } from '../api.ts';
+import type { TcpErrorCode } from '../errors.ts';
 import type { TcpContext } from './context.ts';
-import { Event, STATE_NAMES, State, type Tcb } from './tcb.ts';
+import { seqDiff } from './seq.ts';
+import { Event, Rexmit, STATE_NAMES, State, type Tcb } from './tcb.ts';
 import { windowOpened } from './window.ts';
 
 const LEAST_SEND_BUFFER = 128 * 1024;
+/** Send buffer of a connection once all buffers together have reached their limit. */
+const SCARCE_SEND_BUFFER = 16 * 1024;
 /** RFC 9293 3.8.4: no less than two hours by default. */
 const KEEP_ALIVE_IDLE = 7_200_000;
 const KEEP_ALIVE_INTERVAL = 75_000;
@@ -12,7 +16,7 @@ const KEEP_ALIVE_PROBES = 9;
 
 /** What the send buffer of a connection may hold now: twice what the network takes. */
 export function sendLimit(ctx: TcpContext, tcb: Tcb): number {
-  if (ctx.full) return Math.min(LEAST_SEND_BUFFER, ctx.options.sendBufferLimit);
+  if (ctx.full) return Math.min(SCARCE_SEND_BUFFER, ctx.options.sendBufferLimit);
   return Math.min(
     ctx.options.sendBufferLimit,
     Math.max(LEAST_SEND_BUFFER, Math.floor(2 * tcb.congestion.cwnd)),
@@ -89,6 +93,17 @@ export class Socket implements TcpSocket {
     return this.#tcb.finReceived && this.#tcb.queue.length === 0;
   }
 
+  get urgentBytes(): number {
+    const tcb = this.#tcb;
+    if (!tcb.urgent) return 0;
+    const fin = tcb.finReceived ? 1 : 0;
+    return Math.max(0, seqDiff(tcb.urgentEnd, tcb.rcvNxt) + fin + tcb.queue.length);
+  }
+
+  get softError(): TcpErrorCode | undefined {
+    return this.#tcb.softError;
+  }
+
   get roundTripTime(): number | undefined {
     return this.#tcb.rtt.srtt < 0 ? undefined : this.#tcb.rtt.srtt;
   }
@@ -108,9 +123,10 @@ export class Socket implements TcpSocket {
 
   read(): Uint8Array | undefined {
     const tcb = this.#tcb;
+    const held = tcb.queue.held;
     const chunk = tcb.queue.read();
     if (chunk === undefined) return undefined;
-    this.#ctx.queued -= chunk.length;
+    this.#ctx.queued -= held - tcb.queue.held;
     tcb.tuneCopied += chunk.length;
     const drained = tcb.queue.length === 0 && tcb.events !== 0;
     if (drained || (tcb.canReceive && windowOpened(tcb))) this.#ctx.owner.touch(tcb);
@@ -139,9 +155,9 @@ export class Socket implements TcpSocket {
   abort(): void {
     const tcb = this.#tcb;
     if (tcb.aborting) return;
-    this.#ctx.queued -= tcb.queue.length;
+    this.#ctx.queued -= tcb.queue.held;
     tcb.queue.clear();
-    tcb.events &= ~(Event.READABLE | Event.ENDED | Event.WRITABLE);
+    tcb.events &= ~(Event.READABLE | Event.URGENT | Event.ENDED | Event.WRITABLE);
     tcb.readClosed = true;
     tcb.aborting = true;
     this.#ctx.owner.touch(tcb);
@@ -167,6 +183,32 @@ export class Socket implements TcpSocket {
       tcb.keepAliveAt = tcb.lastSegmentAt + tcb.keepAliveIdle;
       this.#ctx.owner.reschedule(tcb);
     }
+  }
+
+  setUserTimeout(ms: number): void {
+    if (!(ms > 0)) throw new RangeError(`a user timeout must be positive, got ${ms}`);
+    const tcb = this.#tcb;
+    tcb.userTimeout = ms;
+    // A doubled timer must not outlast it.
+    if (tcb.state < State.ESTABLISHED || tcb.rexmitKind !== Rexmit.TIMEOUT) return;
+    tcb.rexmitAt = Math.min(tcb.rexmitAt, Math.max(this.#ctx.now, tcb.progressAt + ms));
+    this.#ctx.owner.reschedule(tcb);
+  }
+
+  setTypeOfService(value: number): void {
+    requireInteger('type of service', value, 0, 255);
+    this.#tcb.trafficClass = value & 0xfc;
+  }
+
+  setHopLimit(hops: number): void {
+    requireInteger('hop limit', hops, 1, 255);
+    this.#tcb.hopLimit = hops;
+  }
+}
+
+function requireInteger(name: string, value: number, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new RangeError(`${name} must be an integer from ${least} to ${most}, got ${value}`);
   }
 }
 

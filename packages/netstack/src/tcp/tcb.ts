@@ -48,6 +48,7 @@ export const Event = {
   WRITABLE: 16,
   FINISHED: 32,
   CLOSED: 64,
+  URGENT: 128,
 } as const;
 
 /** How urgently the peer is owed an acknowledgement. */
@@ -142,6 +143,16 @@ export class Tcb {
   /** Without SACK: bytes that duplicate acknowledgements say have left the network. */
   dupBytes = 0;
   cwndLimited = false;
+  /** The most that was ever in flight: cwnd stays within twice that. */
+  maxFlight = 0;
+  /**
+   * The latest episode of recovery, for taking it back (undo.ts): its range of sequence space, when it first sent anything
+   * again, and how many of its retransmissions nobody has reported as needless. 0: nothing to take back.
+   */
+  undoLeft = 0;
+  undoRight = 0;
+  undoSentAt = 0;
+  undoCount = 0;
   reordering = false;
   reorderFactor = 1;
   reorderRound = 0;
@@ -156,6 +167,11 @@ export class Tcb {
   connectTimeout = 0;
   override = false;
   lastSendAt = 0;
+  /** R2 of this connection. */
+  userTimeout: number;
+  /** Of the IP header: type of service or traffic class, and TTL or hop limit. */
+  trafficClass = 0;
+  hopLimit = 64;
 
   // Receive sequence variables.
   irs = 0;
@@ -172,8 +188,14 @@ export class Tcb {
   /** The FIN arrived ahead of a hole: its sequence number, or -1. */
   finAhead = -1;
   ackDue: number = AckDue.NONE;
+  /** Payload of the peer's full segments. */
+  rcvMss = 536;
   unackedSegments = 0;
+  unackedFull = 0;
   quickAcks = 16;
+  /** The peer named urgent data, up to this sequence number. */
+  urgent = false;
+  urgentEnd = 0;
   dsackLeft = 0;
   dsackRight = 0;
   lastSegmentAt = 0;
@@ -218,6 +240,7 @@ export class Tcb {
     rtt: RttEstimator,
     congestion: CongestionControl,
     receiveBuffer: number,
+    userTimeout: number,
   ) {
     this.id = id;
     this.local = local;
@@ -231,6 +254,7 @@ export class Tcb {
     this.sent = new SentSegments(memory.sentPool);
     this.queue = new ReceiveQueue(memory.allocate);
     this.rtt = rtt;
+    this.userTimeout = userTimeout;
     this.congestion = congestion;
     this.rcvBuf = receiveBuffer;
   }

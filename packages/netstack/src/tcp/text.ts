@@ -6,11 +6,25 @@ import { enterTimeWait, fail } from './close.ts';
 import type { TcpContext } from './context.ts';
 import { emitReset, emitSegment } from './emit.ts';
 import { OutOfOrderBuffer } from './receivebuffer.ts';
-import { seqAdd, seqDiff, seqLt, seqMax } from './seq.ts';
+import { seqAdd, seqDiff, seqLe, seqLt, seqMax } from './seq.ts';
 import { AckDue, Event, State, type Tcb } from './tcb.ts';
 
-/** Full segments acknowledged together within one batch. */
-const SEGMENTS_PER_ACK = 8;
+/** What every connection may queue, however scarce memory is. */
+const LEAST_QUEUE = 16 * 1024;
+/** A segment this long without PSH is as long as its sender could make it (RFC 9293 3.9.1: PSH ends what was written). */
+const LEAST_FULL = 536;
+
+/** Sixth: URG. Tells the application; the data stays in line (RFC 9293 3.8.5, MUST-30..32). */
+export function urgentArrives(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void {
+  if (!tcb.canReceive || segment.urgent === 0) return;
+  const end = seqAdd(segment.seq, segment.urgent);
+  if (seqLe(end, tcb.rcvNxt) || (tcb.urgent && seqLe(end, tcb.urgentEnd))) return;
+  tcb.urgent = true;
+  tcb.urgentEnd = end;
+  tcb.events |= Event.URGENT;
+  ctx.owner.touch(tcb);
+}
+
 /** Seventh and eighth: payload and FIN. */
 export function textArrives(ctx: TcpContext, tcb: Tcb, buf: Uint8Array, segment: TcpSegment): void {
   if (!tcb.canReceive) {
@@ -60,6 +74,12 @@ function inOrderArrives(
 ): void {
   const { now } = ctx;
   const queuedBefore = tcb.queue.length;
+  if (queuedBefore + length > LEAST_QUEUE && ctx.full) {
+    // As if lost on the way; the window was promised when there was room, and may not shrink.
+    ctx.counters.add(Counter['drop.tcp.memory']);
+    return;
+  }
+  const held = tcb.queue.held;
   tcb.queue.append(buf, payload, length);
   tcb.rcvNxt = seqAdd(tcb.rcvNxt, length);
   const { outOfOrder } = tcb;
@@ -75,15 +95,16 @@ function inOrderArrives(
   tcb.rcvAdv = seqMax(tcb.rcvAdv, tcb.rcvNxt);
   const arrived = tcb.queue.length - queuedBefore;
   tcb.bytesReceived += arrived;
-  ctx.queued += arrived;
+  ctx.queued += tcb.queue.held - held;
   tcb.events |= Event.READABLE;
   const idle = now - tcb.lastDataAt > tcb.rtt.rto;
   tcb.lastDataAt = now;
   tcb.unackedSegments++;
-  const full = length >= tcb.mss;
+  const full = length >= tcb.rcvMss || (length >= LEAST_FULL && (flags & Flag.PSH) === 0);
+  if (full) tcb.unackedFull++;
   const quick = full && tcb.quickAcks > 0;
   if (quick) tcb.quickAcks--;
-  if (filled || quick || tcb.unackedSegments >= SEGMENTS_PER_ACK) {
+  if (filled || quick || tcb.unackedFull >= ctx.segmentsPerAck) {
     emitSegment(ctx, tcb, tcb.sndNxt, Flag.ACK, 0);
   } else if (full || tcb.unackedSegments > 1 || (idle && flags & Flag.PSH)) {
     tcb.ackDue = AckDue.BATCH;
@@ -103,7 +124,10 @@ function aheadArrives(
   finSeq: number,
 ): void {
   ctx.counters.add(Counter['tcp.out_of_order']);
-  if (length > 0) {
+  if (length > 0 && ctx.full) {
+    ctx.counters.add(Counter['drop.tcp.memory']);
+    finSeq = -1;
+  } else if (length > 0) {
     const end = seqAdd(seq, length);
     if (tcb.outOfOrder === undefined) {
       tcb.outOfOrder = new OutOfOrderBuffer(ctx.pool, seqDiff(end, tcb.rcvNxt));

@@ -10,6 +10,7 @@ import { armRetransmission, reorderTimeout, reorderWindow } from './recovery.ts'
 import { seqAdd, seqDiff, seqLt } from './seq.ts';
 import { AckDue, Recovery, Rexmit, State, type Tcb } from './tcb.ts';
 import { retransmit, sendSyn, sendWindowProbe } from './transmit.ts';
+import { beginEpisode } from './undo.ts';
 
 /** RFC 9293 3.8.3 R1. */
 const PATH_SUSPECT_AFTER = 3;
@@ -73,7 +74,7 @@ function handshakeTimeout(ctx: TcpContext, tcb: Tcb): void {
 function retransmissionTimeout(ctx: TcpContext, tcb: Tcb): void {
   const { now } = ctx;
   const { sent } = tcb;
-  const patience = ctx.options.userTimeout - (now - tcb.progressAt);
+  const patience = tcb.userTimeout - (now - tcb.progressAt);
   if (patience <= 0) {
     emitReset(ctx, tcb);
     fail(ctx, tcb, tcb.softError ?? 'ETIMEDOUT');
@@ -89,6 +90,7 @@ function retransmissionTimeout(ctx: TcpContext, tcb: Tcb): void {
   } else {
     if (tcb.timeouts === BLACK_HOLE_AFTER) suspectBlackHole(ctx, tcb);
     const first = tcb.recovery !== Recovery.LOSS || !seqLt(tcb.sndUna, tcb.recoverPoint);
+    if (tcb.recovery === Recovery.OPEN) beginEpisode(tcb);
     tcb.congestion.onTimeout(tcb.flight, now, first);
     sent.timeout(reorderWindow(tcb), now);
     tcb.recovery = Recovery.LOSS;

@@ -8,6 +8,7 @@ import { armRetransmission } from './recovery.ts';
 import { SentFlag } from './sent.ts';
 import { seqAdd, seqDiff } from './seq.ts';
 import { AckDue, Recovery, Rexmit, State, type Tcb } from './tcb.ts';
+import { countRetransmission } from './undo.ts';
 import { windowOpened } from './window.ts';
 
 /** Segments one connection may send per turn, so that a bulk flow does not delay an interactive one. */
@@ -97,6 +98,7 @@ function sendData(ctx: TcpContext, tcb: Tcb): boolean {
   quantum -= sentNew;
   if (sentNew > 0 || transmitted) {
     tcb.lastSendAt = ctx.now;
+    if (sent.inFlight > tcb.maxFlight) tcb.maxFlight = sent.inFlight;
     if (wasIdle) tcb.progressAt = ctx.now;
     if (sentNew > 0 || tcb.rexmitKind === Rexmit.NONE) {
       if (tcb.rexmitKind !== Rexmit.REORDER) restartAfterSend(tcb, ctx.now);
@@ -135,6 +137,7 @@ export function retransmit(ctx: TcpContext, tcb: Tcb, i: number): void {
       length,
     );
     seq = seqAdd(seq, length);
+    countRetransmission(tcb, ctx.now);
   } while (left > 0);
   tcb.prrOut += sent.length(i);
   sent.retransmitted(i, ctx.now);

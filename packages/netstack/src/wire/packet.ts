@@ -8,7 +8,15 @@
 import { copyBytes, putU16, putU32, u16, u32 } from './bigendian.ts';
 import { fold, sumBytes } from './checksum.ts';
 
-export const Protocol = { ICMP: 1, TCP: 6, UDP: 17, FRAGMENT: 44, ICMPV6: 58 } as const;
+export const Protocol = {
+  ICMP: 1,
+  TCP: 6,
+  UDP: 17,
+  FRAGMENT: 44,
+  ICMPV6: 58,
+  /** RFC 8200 4.7. */
+  NOTHING: 59,
+} as const;
 
 /** Why a packet is no IP packet. */
 export const IpFault = {
@@ -98,8 +106,13 @@ function parseIpv6(buf: Uint8Array, offset: number, length: number, packet: IpPa
     const header = next;
     next = buf[at]!;
     if (header !== Protocol.FRAGMENT) {
-      at += (buf[at + 1]! + 1) << 3;
-      if (at > end) return IpFault.EXTENSION;
+      const length = (buf[at + 1]! + 1) << 3;
+      if (at + length > end) return IpFault.EXTENSION;
+      // Hop-by-hop options come first or not at all (RFC 8200 4.1); we are nobody's router (4.4, RFC 5095).
+      if (header === 0 && walked > 0) return IpFault.EXTENSION;
+      if (header === 43 && buf[at + 3] !== 0) return IpFault.EXTENSION;
+      if (header !== 43 && !optionsAllow(buf, at + 2, at + length)) return IpFault.EXTENSION;
+      at += length;
       continue;
     }
     const fragment = u16(buf, at + 2);
@@ -117,6 +130,21 @@ function parseIpv6(buf: Uint8Array, offset: number, length: number, packet: IpPa
   packet.payloadLength = end - at;
   packet.addressSum = addressSum(buf, offset + 8, 32);
   return IpFault.NONE;
+}
+
+/** RFC 8200 4.2: false when the options do not parse or one that we do not know asks for the packet to be discarded. */
+function optionsAllow(buf: Uint8Array, start: number, end: number): boolean {
+  let at = start;
+  while (at < end) {
+    const type = buf[at]!;
+    if (type === 0) {
+      at++;
+      continue;
+    }
+    if (at + 1 >= end || (type !== 1 && type >>> 6 !== 0)) return false;
+    at += 2 + buf[at + 1]!;
+  }
+  return at === end;
 }
 
 /** Sum of the words of addresses that lie one after another. */
@@ -146,24 +174,26 @@ export function writeIpHeader(
   destinationOffset: number,
   sum: number,
   payloadLength: number,
+  trafficClass = 0,
+  hopLimit: number = DEFAULT_TTL,
 ): number {
   if (version === 4) {
     const total = payloadLength + 20;
     buf[o] = 0x45;
-    buf[o + 1] = 0;
+    buf[o + 1] = trafficClass;
     putU16(buf, o + 2, total);
     putU32(buf, o + 4, 0x4000);
-    buf[o + 8] = DEFAULT_TTL;
+    buf[o + 8] = hopLimit;
     buf[o + 9] = protocol;
-    putU16(buf, o + 10, ~fold(sum + 0x8500 + total + (DEFAULT_TTL << 8) + protocol));
+    putU16(buf, o + 10, ~fold(sum + 0x8500 + trafficClass + total + (hopLimit << 8) + protocol));
     copyBytes(source, sourceOffset, buf, o + 12, 4);
     copyBytes(destination, destinationOffset, buf, o + 16, 4);
     return 20;
   }
-  putU32(buf, o, 0x60000000);
+  putU32(buf, o, 0x60000000 | (trafficClass << 20));
   putU16(buf, o + 4, payloadLength);
   buf[o + 6] = protocol;
-  buf[o + 7] = DEFAULT_TTL;
+  buf[o + 7] = hopLimit;
   copyBytes(source, sourceOffset, buf, o + 8, 16);
   copyBytes(destination, destinationOffset, buf, o + 24, 16);
   return 40;
