@@ -17,7 +17,7 @@ test('a name that no interface can have is refused before the kernel is asked', 
     'sixteen-bytes-xx',
     '%d%d',
     '100%',
-    'ümläuteüml',
+    'ÄÖÜäöüßß',
   ]) {
     assert.throws(() => Tun.open({ name, ...nothing }), { code: 'ERR_NAME' }, name);
   }

@@ -55,6 +55,8 @@ export interface StackOptions {
   readonly unhandledUdp?: (datagram: UdpDatagram) => boolean;
   /** Three retransmissions in a row to this address went unanswered (RFC 9293 R1): try another path. */
   readonly pathSuspect?: (remoteAddress: string) => void;
+  /** Ports for flows that name none: from here to 65535. Default 49152. */
+  readonly firstEphemeralPort?: number;
   /** Settings of TCP. */
   readonly tcp?: Partial<TcpOptions>;
 }

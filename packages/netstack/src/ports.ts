@@ -4,8 +4,9 @@ import { NetstackError } from './errors.ts';
 import { sipHash } from './siphash.ts';
 import { putU16 } from './wire/bigendian.ts';
 
+/** RFC 6335 section 6. */
 const FIRST = 49152;
-const COUNT = 16384;
+const LAST = 65535;
 
 /** Throws RangeError unless `value` is a port of at least `least`. */
 export function requirePort(name: string, value: number, least: number): number {
@@ -17,11 +18,15 @@ export function requirePort(name: string, value: number, least: number): number 
 
 export class EphemeralPorts {
   readonly #secret: Uint8Array;
+  readonly #first: number;
+  readonly #count: number;
   #counter: number;
 
-  constructor(secret: Uint8Array) {
+  constructor(secret: Uint8Array, first: number = FIRST) {
     this.#secret = secret;
-    this.#counter = sipHash(secret, secret)[0] % COUNT;
+    this.#first = requirePort('firstEphemeralPort', first, 1);
+    this.#count = LAST - first + 1;
+    this.#counter = sipHash(secret, secret)[0] % this.#count;
   }
 
   /** A port for a flow to `remote:remotePort` that is not `taken`. Throws EADDRINUSE when all are. */
@@ -35,7 +40,7 @@ export class EphemeralPorts {
     tuple.set(local);
     tuple.set(remote, local.length);
     putU16(tuple, tuple.length - 2, remotePort);
-    return this.#search(sipHash(this.#secret, tuple)[0] % COUNT, taken);
+    return this.#search(sipHash(this.#secret, tuple)[0] % this.#count, taken);
   }
 
   /** A port for a listener or a socket without a peer. */
@@ -44,9 +49,9 @@ export class EphemeralPorts {
   }
 
   #search(offset: number, taken: (port: number) => boolean): number {
-    for (let i = 0; i < COUNT; i++) {
-      const port = FIRST + ((offset + this.#counter) % COUNT);
-      this.#counter = (this.#counter + 1) % COUNT;
+    for (let i = 0; i < this.#count; i++) {
+      const port = this.#first + ((offset + this.#counter) % this.#count);
+      this.#counter = (this.#counter + 1) % this.#count;
       if (!taken(port)) return port;
     }
     throw new NetstackError('EADDRINUSE', 'no ephemeral port is free');

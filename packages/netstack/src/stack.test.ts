@@ -514,6 +514,35 @@ test('ephemeral ports avoid those taken and fail only when none is left (RFC 605
   assert.throws(() => ports.pick(local, remote, 80, (p) => taken.has(p)), { code: 'EADDRINUSE' });
 });
 
+test('a stack that shares its addresses says which packets are its own, and takes ports from where it may', () => {
+  const { stack } = alone({ firstEphemeralPort: 61000 });
+  const packet = new Uint8Array(20);
+  packet.set([100, 64, 0, 2], 12);
+  packet.set([100, 64, 0, 1], 16);
+  const has = (protocol: number, localPort: number, remotePort = 40000): boolean =>
+    stack.hasEndpoint(protocol, packet, 12, 16, 4, remotePort, localPort);
+  assert.equal(has(6, 80), false);
+  assert.equal(has(17, 53), false);
+  const listener = stack.listen({ port: 80, address: A4, accept: () => {} });
+  const socket = stack.bindUdp({ port: 53, receive: () => {} });
+  assert.equal(has(6, 80), true);
+  assert.equal(has(17, 53), true);
+  assert.equal(has(17, 80), false, 'each protocol has its own ports');
+  packet[19] = 9;
+  assert.equal(has(6, 80), false, 'a foreign destination');
+  assert.equal(has(17, 53), false);
+  packet[19] = 1;
+  listener.close();
+  socket.close();
+  assert.equal(has(6, 80), false);
+  assert.equal(has(17, 53), false);
+  const conn = stack.connect({ remoteAddress: B4, remotePort: 443, handler: new Recorder() });
+  assert.ok(conn.localPort >= 61000);
+  assert.equal(has(6, conn.localPort, 443), true);
+  assert.equal(has(6, conn.localPort, 444), false, 'another connection from there');
+  assert.throws(() => alone({ firstEphemeralPort: 65536 }), RangeError);
+});
+
 test('constructor arguments are checked', () => {
   const base = { randomBytes: (n: number) => new Uint8Array(n), output() {} };
   assert.throws(() => new Stack({ ...base, mtu: 100 }), RangeError);

@@ -87,7 +87,7 @@ export class Stack {
     );
     const incoming = new InternetChecksum();
     const wake = (): void => this.#wake();
-    const ports = new EphemeralPorts(options.randomBytes(16));
+    const ports = new EphemeralPorts(options.randomBytes(16), options.firstEphemeralPort);
     this.#ctx = new TcpContext(options, mtu, this.#counters, writer, incoming, random);
     this.#tcp = new TcpLayer(this.#ctx, this.#addresses, this.#timers, ports, secret, {
       wake,
@@ -290,6 +290,27 @@ export class Stack {
   ping(options: PingOptions): Ping {
     const route = this.#route({ address: options.address, port: 0 }, undefined);
     return this.#icmp.ping(options, route);
+  }
+
+  /**
+   * Whether a TCP segment or UDP datagram from outside has a connection, listener or socket here, for stacks that share
+   * their addresses with another. Offsets of the two addresses in `buf`; protocol 6 or 17.
+   */
+  hasEndpoint(
+    protocol: number,
+    buf: Uint8Array,
+    source: number,
+    destination: number,
+    addressLength: number,
+    remotePort: number,
+    localPort: number,
+  ): boolean {
+    if (protocol === Protocol.UDP && !this.#udp.hasPort(localPort)) return false;
+    const local = this.#addresses.find(buf, destination, addressLength);
+    if (local === undefined) return false;
+    if (protocol === Protocol.UDP) return this.#udp.has(local, localPort);
+    const remote = this.#addresses.find(buf, source, addressLength);
+    return this.#tcp.has(remote, local, localPort, remotePort);
   }
 
   /** Counters that are not zero, by name; packets from strangers that were dropped are under `drop.*`. */

@@ -114,6 +114,14 @@ export class UdpLayer {
     return true;
   }
 
+  hasPort(port: number): boolean {
+    return this.#sockets.has(port);
+  }
+
+  has(local: AddressEntry, port: number): boolean {
+    return local.own && this.#lookup(local.id, port) !== undefined;
+  }
+
   #verify(buf: Uint8Array, packet: IpPacket, length: number): boolean {
     const sum = this.#incoming.sum(buf, packet.payload, length);
     return fold(sum + packet.addressSum + Protocol.UDP + length) === 0xffff;

@@ -98,6 +98,19 @@ export class TcpLayer implements TcpOwner {
     return this.#visits.due;
   }
 
+  /** A connection, or a listener for one from there. */
+  has(
+    remote: AddressEntry | undefined,
+    local: AddressEntry,
+    localPort: number,
+    remotePort: number,
+  ): boolean {
+    if (local.own && this.#listeners.find(local.id, localPort) !== undefined) return true;
+    return (
+      remote !== undefined && this.#table.find(remote, local, localPort, remotePort) !== undefined
+    );
+  }
+
   /** One TCP segment; `own`: addressed to an address of this stack. */
   input(buf: Uint8Array, packet: IpPacket, own: boolean): void {
     const ctx = this.#ctx;
