@@ -31,10 +31,12 @@ build() { # program...
     echo "building $program" >&2
     (cd test/interop/go && nice go build -o "$cache/$current/$program" "./$program")
   done
+  # The release's own, not the system's.
+  (cd test/interop/go && nice go build -o "$cache/$current/wireguard-go" github.com/tailscale/wireguard-go)
   echo "$sum" >"$stamp"
 }
 
 install "$current" tailscale tailscaled derper testcontrol derpprobe stunc tsp
 for release in "${older[@]}"; do install "$release" tailscale tailscaled; done
-build tsnetapp stockcontrol
+build tsnetapp stockcontrol benchpeer
 echo "$cache"

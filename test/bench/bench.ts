@@ -1,0 +1,166 @@
+// `npm run bench`: Cove's node against stock tsnet on this machine, pairing by pairing, round by round. Needs root (it
+// makes network namespaces) and the stock peers of scripts/install-peers.sh.
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { CURRENT_RELEASE, missing } from '../harness/peers.ts';
+import { furtherNodes, measurePair, measureRelayed, type Plan } from './measure.ts';
+import type { CaseName, Values } from './metrics.ts';
+import { type BenchOptions, parseOptions, USAGE } from './options.ts';
+import { toText } from './page.ts';
+import {
+  type Flavour,
+  PAIRINGS,
+  type PairingName,
+  startKernelPair,
+  startPair,
+  startPeer,
+} from './pairings.ts';
+import { type Facts, ResultBook } from './results.ts';
+import { type Tailnet, Testbed } from './testbed.ts';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const JSON_FILE = join(ROOT, 'docs', 'performance.json');
+const QUICK_FILE = join(ROOT, 'test', 'bench', 'out', 'quick.json');
+/** Both ends alike, in a fresh process: what they cost alone is known from them. */
+const ALIKE: ReadonlySet<PairingName> = new Set(['go-go', 'cove-cove', 'cove-js', 'cove-wasm']);
+const PAIR_CASES: readonly CaseName[] = [
+  'start',
+  'echo',
+  'http',
+  'stream',
+  'connect',
+  'udp',
+  'idle',
+];
+
+class Bench {
+  readonly #options: BenchOptions;
+  readonly #bed: Testbed;
+  readonly #book: ResultBook;
+  readonly #plan: Plan;
+  readonly #tailnets: Partial<Record<'cove' | 'derper', Promise<Tailnet>>> = {};
+
+  constructor(options: BenchOptions, bed: Testbed, book: ResultBook) {
+    this.#options = options;
+    this.#bed = bed;
+    this.#book = book;
+    this.#plan = options;
+  }
+
+  #tailnet(relay: 'cove' | 'derper'): Promise<Tailnet> {
+    const made = this.#tailnets[relay] ?? this.#bed.tailnet(relay);
+    this.#tailnets[relay] = made;
+    return made;
+  }
+
+  async run(save: () => void): Promise<void> {
+    const { rounds, pairings } = this.#options;
+    for (let round = 0; round < rounds; round++) {
+      // Nobody is always first.
+      const order = pairings.map((_one, i) => pairings[(i + round) % pairings.length]!);
+      for (const pairing of order) {
+        const from = performance.now();
+        try {
+          await this.#measure(pairing);
+        } catch (error) {
+          process.stderr.write(`${pairing}: ${(error as Error).message}\n`);
+          process.exitCode = 1;
+        }
+        const seconds = ((performance.now() - from) / 1000).toFixed(1);
+        process.stderr.write(`round ${round + 1} of ${rounds}: ${pairing}, ${seconds} s\n`);
+        save();
+      }
+    }
+  }
+
+  async #measure(pairing: PairingName): Promise<void> {
+    const { cases } = this.#options;
+    const flavours = PAIRINGS[pairing];
+    if (PAIR_CASES.some((one) => cases.has(one))) {
+      if (flavours === undefined) {
+        await using pair = await startKernelPair(this.#bed.direct);
+        this.#add(pairing, await measurePair(pair, this.#plan, true));
+      } else {
+        const tailnet = await this.#tailnet('cove');
+        await using pair = await startPair(flavours, this.#bed.direct, tailnet, 'direct');
+        const values = await measurePair(pair, this.#plan, false);
+        const counters = (await pair.client.ask({ op: 'sample' })).counters;
+        const { crypto, go } = pair.client.ready.versions;
+        if (go !== undefined) this.#book.setGo(go);
+        this.#add(pairing, values, {
+          ...(crypto !== undefined && { crypto }),
+          ...(counters !== undefined && { offload: (counters['udpOffload'] ?? 0) > 0 }),
+        });
+      }
+    }
+    if (flavours === undefined || !ALIKE.has(pairing)) return;
+    if (cases.has('nodes')) {
+      const tailnet = await this.#tailnet('cove');
+      const peer = await startPeer(flavours[0], this.#bed.direct.client, tailnet);
+      try {
+        this.#add(pairing, { 'rss.further': await furtherNodes(peer) });
+      } finally {
+        await peer.end();
+      }
+    }
+    if (cases.has('relay')) await this.#relayed(pairing, flavours);
+  }
+
+  async #relayed(pairing: PairingName, flavours: readonly [Flavour, Flavour]): Promise<void> {
+    const hosts = await this.#bed.relayed();
+    for (const relay of ['cove', 'derper'] as const) {
+      const tailnet = await this.#tailnet(relay);
+      await using pair = await startPair(flavours, hosts, tailnet, 'relay');
+      const name = relay === 'cove' ? 'relay' : 'derper';
+      this.#add(pairing, await measureRelayed(pair, this.#plan, name));
+    }
+  }
+
+  #add(pairing: PairingName, values: Values, facts?: Facts): void {
+    this.#book.add(pairing, values, facts);
+  }
+}
+
+async function main(): Promise<void> {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === 'help') {
+    console.log(USAGE);
+    return;
+  }
+  const why = missing({
+    root: true,
+    commands: ['ip', 'iptables', 'wg'],
+    programs: [
+      ['benchpeer', CURRENT_RELEASE],
+      ['wireguard-go', CURRENT_RELEASE],
+      ['derper', CURRENT_RELEASE],
+    ],
+  });
+  if (why !== false) throw new TypeError(why);
+  const file = options.quick ? QUICK_FILE : JSON_FILE;
+  const book = ResultBook.open(options.quick ? undefined : file, options.continue);
+  const bed = new Testbed();
+  const clear = (): void => void bed[Symbol.asyncDispose]();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      clear();
+      process.exit(130);
+    });
+  }
+  try {
+    await new Bench(options, bed, book).run(() => book.write(file));
+  } finally {
+    await bed[Symbol.asyncDispose]();
+  }
+  console.log(toText(book.results()));
+}
+
+try {
+  await main();
+  process.exit();
+} catch (error) {
+  const isUsage =
+    error instanceof TypeError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE');
+  console.error(isUsage ? (error as Error).message : error);
+  process.exit(2);
+}
