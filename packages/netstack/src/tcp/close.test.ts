@@ -1,64 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { established, type Script } from '../testing/scripted.ts';
-
-/** Brings a fresh connection into a state. */
-function inState(state: string): Script {
-  const s = established();
-  const fin = (): void => {
-    s.socket.shutdownWrite();
-    s.poll();
-    s.expect({ flags: 'FA', seq: 1, ack: s.app.events.includes('ended') ? 2 : 1 });
-  };
-  const peerFin = (ack: number): void => {
-    s.arrives({ flags: 'FA', seq: 1, ack });
-    s.expect({ flags: 'A', ack: 2 });
-  };
-  switch (state) {
-    case 'ESTABLISHED':
-      break;
-    case 'FIN-WAIT-1':
-      fin();
-      break;
-    case 'FIN-WAIT-2':
-      fin();
-      s.arrives({ flags: 'A', seq: 1, ack: 2 });
-      break;
-    case 'CLOSE-WAIT':
-      peerFin(1);
-      break;
-    case 'CLOSING':
-      fin();
-      peerFin(1);
-      break;
-    case 'LAST-ACK':
-      peerFin(1);
-      fin();
-      break;
-    case 'TIME-WAIT':
-      fin();
-      peerFin(2);
-      break;
-  }
-  assert.equal(s.state, state);
-  s.expectNothing();
-  return s;
-}
-
-const SYNCHRONIZED = [
-  'ESTABLISHED',
-  'FIN-WAIT-1',
-  'FIN-WAIT-2',
-  'CLOSE-WAIT',
-  'CLOSING',
-  'LAST-ACK',
-  'TIME-WAIT',
-];
-/** RCV.NXT of each state, relative. */
-const nextOf = (state: string): number =>
-  ['ESTABLISHED', 'FIN-WAIT-1', 'FIN-WAIT-2'].includes(state) ? 1 : 2;
-/** SND.NXT of each state, relative. */
-const sentOf = (state: string): number => (['ESTABLISHED', 'CLOSE-WAIT'].includes(state) ? 1 : 2);
+import { established } from '../testing/scripted.ts';
+import { inState, nextOf, SYNCHRONIZED, sentOf } from '../testing/states.ts';
 
 test('normal close, ours first: FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT, gone after 2 MSL (RFC 9293 3.6)', () => {
   const s = inState('TIME-WAIT');

@@ -1,20 +1,39 @@
 // Packet scripts: one connection of a real stack, its peer played by the test. Sequence numbers are relative to the initial ones
 // of either side (SYN is 0, first byte is 1); time is virtual; every segment the stack emits must be expected.
 import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseAddr } from '@cove/protocol/netaddr';
 import type { StackOptions, TcpSocket } from '../api.ts';
 import { Stack } from '../stack.ts';
-import { putU16 } from '../wire/bigendian.ts';
+import { putU16, putU32 } from '../wire/bigendian.ts';
 import { fold, sumBytes } from '../wire/checksum.ts';
-import { addressSum, IpFault, IpPacket, Protocol, parseIp, writeIpHeader } from '../wire/packet.ts';
+import { encodeIcmpError } from '../wire/icmp.ts';
+import {
+  addressSum,
+  IpFault,
+  IpPacket,
+  ipHeaderLength,
+  Protocol,
+  parseIp,
+  writeIpHeader,
+} from '../wire/packet.ts';
 import { Flag, parseTcp, TcpSegment, writeTcpHeader } from '../wire/tcp.ts';
 import { checkPacket } from './link.ts';
 import { SeededRandom } from './random.ts';
 
 export const OURS = '100.64.0.1';
 export const PEER = '100.64.0.2';
-const OUR_BYTES = new Uint8Array([100, 64, 0, 1]);
-const PEER_BYTES = new Uint8Array([100, 64, 0, 2]);
+const OURS_V6 = 'fd7a:115c:a1e0::1';
+const PEER_V6 = 'fd7a:115c:a1e0::2';
 const PEER_ISS = 0xfffff000;
+
+export type Family = 4 | 6;
+
+/** One script as two tests: the same must hold over IPv4 and over IPv6. */
+export function both(name: string, body: (family: Family) => void): void {
+  test(`${name} [IPv4]`, () => body(4));
+  test(`${name} [IPv6]`, () => body(6));
+}
 
 export interface Segment {
   /** Letters of F S R P A U. PSH is not compared unless named. */
@@ -87,8 +106,16 @@ export class Recorder {
   }
 }
 
+export interface ScriptOptions extends Partial<StackOptions> {
+  /** Default IPv4. */
+  readonly family?: Family;
+}
+
 export class Script {
   readonly stack: Stack;
+  readonly family: Family;
+  readonly #ours: Uint8Array;
+  readonly #peer: Uint8Array;
   readonly app: Recorder = new Recorder();
   now = 1000;
   socket!: TcpSocket;
@@ -100,18 +127,23 @@ export class Script {
   /** Segments emitted and not yet expected. */
   readonly out: TcpSegment[] = [];
   readonly outData: string[] = [];
+  /** Packets sent since the last `clear`. */
+  readonly packets: Uint8Array[] = [];
   accepted = 0;
   /** With an iss that is known (a SYN was seen). */
   #known = false;
 
-  constructor(options: Partial<StackOptions> = {}) {
+  constructor(options: ScriptOptions = {}) {
     const random = new SeededRandom(11);
+    this.family = options.family ?? 4;
+    this.#ours = parseAddr(this.family === 4 ? OURS : OURS_V6)!;
+    this.#peer = parseAddr(this.family === 4 ? PEER : PEER_V6)!;
     this.stack = new Stack({
       randomBytes: (n) => random.bytes(n),
       ...options,
       output: (buf, offset, length) => this.#collect(buf.subarray(offset, offset + length)),
     });
-    this.stack.setAddresses([OURS]);
+    this.stack.setAddresses([this.family === 4 ? OURS : OURS_V6]);
   }
 
   #collect(bytes: Uint8Array): void {
@@ -128,6 +160,7 @@ export class Script {
     }
     const end = segment.payload + segment.payloadLength;
     this.out.push(segment);
+    this.packets.push(bytes.slice());
     this.outData.push(Buffer.from(bytes.subarray(segment.payload, end)).toString('latin1'));
   }
 
@@ -137,7 +170,7 @@ export class Script {
 
   connect(timeout?: number): void {
     this.socket = this.stack.connect({
-      remoteAddress: PEER,
+      remoteAddress: this.family === 4 ? PEER : PEER_V6,
       remotePort: 80,
       handler: this.app,
       ...(timeout === undefined ? {} : { timeout }),
@@ -165,6 +198,7 @@ export class Script {
     segment.sourcePort = this.remotePort;
     segment.destinationPort = this.localPort;
     segment.flags = parseFlags(s.flags);
+    const header = ipHeaderLength(this.family);
     segment.seq = ((s.seq ?? 0) + this.peerIss) >>> 0;
     segment.ack = segment.flags & Flag.ACK ? ((s.ack ?? 0) + this.iss) >>> 0 : 0;
     segment.window = s.window ?? 65535;
@@ -183,14 +217,45 @@ export class Script {
       segment.sackCount++;
     }
     const data = Buffer.from(s.data ?? 'x'.repeat(s.length ?? 0), 'latin1');
-    const bytes = new Uint8Array(20 + 60 + data.length);
-    const header = writeTcpHeader(bytes, 20, segment);
-    bytes.set(data, 20 + header);
-    const length = header + data.length;
-    const sum = addressSum(OUR_BYTES, 0, 4) + addressSum(PEER_BYTES, 0, 4);
-    writeIpHeader(bytes, 0, 4, Protocol.TCP, PEER_BYTES, 0, OUR_BYTES, 0, sum, length);
-    putU16(bytes, 20 + 16, ~fold(sumBytes(bytes, 20, length) + sum + Protocol.TCP + length));
-    return bytes.subarray(0, 20 + length);
+    const bytes = new Uint8Array(header + 60 + data.length);
+    const length = writeTcpHeader(bytes, header, segment) + data.length;
+    bytes.set(data, header + length - data.length);
+    const size = this.#ours.length;
+    const sum = addressSum(this.#ours, 0, size) + addressSum(this.#peer, 0, size);
+    writeIpHeader(bytes, 0, this.family, Protocol.TCP, this.#peer, 0, this.#ours, 0, sum, length);
+    const at = header + 16;
+    putU16(bytes, at, ~fold(sumBytes(bytes, header, length) + sum + Protocol.TCP + length));
+    return bytes.subarray(0, header + length);
+  }
+
+  /** An ICMP error about the packet we sent last but `back`; `type`, `code` and bytes 4 to 7 as in the family. */
+  icmp(type: number, code: number, rest = 0, back = 0): void {
+    const about = this.packets.at(-1 - back)!;
+    const quoted = about.subarray(0, this.family === 4 ? 28 : Math.min(about.length, 1232));
+    const message = encodeIcmpError(type, code, quoted);
+    putU32(message, 4, rest);
+    const header = ipHeaderLength(this.family);
+    const packet = new Uint8Array(header + message.length);
+    const protocol = this.family === 4 ? Protocol.ICMP : Protocol.ICMPV6;
+    const size = this.#ours.length;
+    const sum = addressSum(this.#ours, 0, size) + addressSum(this.#peer, 0, size);
+    writeIpHeader(
+      packet,
+      0,
+      this.family,
+      protocol,
+      this.#peer,
+      0,
+      this.#ours,
+      0,
+      sum,
+      message.length,
+    );
+    packet.set(message, header);
+    const pseudo = this.family === 4 ? 0 : sum + protocol + message.length;
+    putU16(packet, header + 2, ~fold(sumBytes(packet, header, message.length) + pseudo));
+    this.stack.input(packet, 0, packet.length, this.now);
+    this.poll();
   }
 
   /** The peer's segments arrive in one batch. */
@@ -237,6 +302,18 @@ export class Script {
     assert.deepEqual(rest, [], 'nothing more is sent');
   }
 
+  /** Ranges of sequence numbers of the data sent and not yet expected, which are forgotten. */
+  sentRanges(): [number, number][] {
+    const ranges = this.out
+      .filter((s) => s.payloadLength > 0)
+      .map((s): [number, number] => {
+        const left = (s.seq - this.iss) | 0;
+        return [left, left + s.payloadLength];
+      });
+    this.clear();
+    return ranges;
+  }
+
   /** Lets time pass, running timers when they are due. */
   advance(ms: number): void {
     const end = this.now + ms;
@@ -254,6 +331,7 @@ export class Script {
   clear(): void {
     this.out.length = 0;
     this.outData.length = 0;
+    this.packets.length = 0;
   }
 
   write(data: string): number {
@@ -275,7 +353,7 @@ export class Script {
   }
 }
 
-export interface EstablishedOptions extends Partial<StackOptions> {
+export interface EstablishedOptions extends ScriptOptions {
   readonly passive?: boolean;
   /** What the peer's SYN offers besides; default MSS 1000, no other options. */
   readonly syn?: Partial<Segment>;
