@@ -256,10 +256,12 @@ export class Stack {
 
   /**
    * Packets to some addresses take another path now: what waits for a doubled timeout is sent again at once, and what
-   * came is acknowledged again, because the last acknowledgement may have been lost.
+   * came is acknowledged again, because the last acknowledgement may have been lost. `isLoss`: the last path lost what
+   * was sent by it. The peers may wait for doubled timeouts too, and duplicate acknowledgements end that, as a mobile
+   * host sends them after a handoff (Caceres and Iftode, IEEE JSAC 13(5), 1995).
    */
-  pathChanged(leadsTo: (remoteAddress: string) => boolean): void {
-    this.#tcp.pathChanged(leadsTo);
+  pathChanged(leadsTo: (remoteAddress: string) => boolean, isLoss = false): void {
+    this.#tcp.pathChanged(leadsTo, isLoss);
   }
 
   /** Starts a connection. Throws EINVAL, EADDRNOTAVAIL, EAFNOSUPPORT, EADDRINUSE, RangeError; the rest ends in `closed`. */

@@ -188,8 +188,8 @@ export class DataPath {
   }
 
   /** Packets to the peer take another path now. */
-  pathChanged(peer: Peer): void {
-    this.stack.pathChanged((address) => this.peerFor(parseAddr(address)!) === peer);
+  pathChanged(peer: Peer, isLoss: boolean): void {
+    this.stack.pathChanged((address) => this.peerFor(parseAddr(address)!) === peer, isLoss);
     this.#sink.wake();
   }
 

@@ -170,7 +170,7 @@ export class Engine {
         },
         relayConnected: (connected) => options.callbacks.derpConnected(connected),
         congested: (on) => this.#path.stack.setOutputPaused(on),
-        pathChanged: (peer) => this.#path.pathChanged(peer),
+        pathChanged: (peer, isLoss) => this.#path.pathChanged(peer, isLoss),
         homeChanged: (region) => options.callbacks.homeDerp(region),
         measured: (report) => void this.#tellNetInfo(report, options.callbacks),
         endpointsChanged: (endpoints) => options.callbacks.endpoints?.(endpoints),

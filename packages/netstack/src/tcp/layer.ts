@@ -21,6 +21,7 @@ import { icmpErrorArrives } from './icmp.ts';
 import { setInitialSequence } from './isn.ts';
 import { type ListenerState, Listeners } from './listener.ts';
 import { acceptSyn, segmentArrives } from './receive.ts';
+import { DUPLICATE_THRESHOLD } from './recovery.ts';
 import { tcpRequest } from './request.ts';
 import { RttEstimator } from './rto.ts';
 import { seqAdd, seqLt } from './seq.ts';
@@ -98,15 +99,14 @@ export class TcpLayer implements TcpOwner {
     return this.#visits.due;
   }
 
-  /** A connection, or where a segment opens one, a listener for it. */
+  /** A connection, or a listener for one from there. */
   has(
     remote: AddressEntry | undefined,
     local: AddressEntry,
     localPort: number,
     remotePort: number,
-    opens: boolean,
   ): boolean {
-    if (opens && local.own && this.#listeners.find(local.id, localPort) !== undefined) return true;
+    if (local.own && this.#listeners.find(local.id, localPort) !== undefined) return true;
     return (
       remote !== undefined && this.#table.find(remote, local, localPort, remotePort) !== undefined
     );
@@ -371,7 +371,7 @@ export class TcpLayer implements TcpOwner {
   }
 
   /** See Stack. */
-  pathChanged(leadsTo: (remoteAddress: string) => boolean): void {
+  pathChanged(leadsTo: (remoteAddress: string) => boolean, isLoss: boolean): void {
     const { now } = this.#ctx;
     const soon = (at: number): number => (at === Number.POSITIVE_INFINITY ? at : now);
     for (const tcb of this.#table) {
@@ -381,7 +381,10 @@ export class TcpLayer implements TcpOwner {
         tcb.rexmitAt = soon(tcb.rexmitAt);
         tcb.persistAt = soon(tcb.persistAt);
       }
-      if (tcb.state >= State.ESTABLISHED) tcb.ackDue = AckDue.BATCH;
+      if (tcb.state >= State.ESTABLISHED) {
+        tcb.ackDue = AckDue.BATCH;
+        if (isLoss && tcb.canReceive) tcb.repeatAcks = DUPLICATE_THRESHOLD;
+      }
       this.touch(tcb);
       this.reschedule(tcb);
     }

@@ -12,7 +12,7 @@ import { Event, Recovery, Rexmit, State, type Tcb } from './tcb.ts';
 import { beginEpisode, duplicateReported, originalAnswered } from './undo.ts';
 
 /** RFC 5681 3.2. */
-const DUPLICATE_THRESHOLD = 3;
+export const DUPLICATE_THRESHOLD = 3;
 /** RFC 8985 7.2: TLP.max_ack_delay of a peer we know nothing of. */
 const MAX_ACK_DELAY = 200;
 /** A tail loss probe is never sooner than the timers of the driver and of peers allow. */

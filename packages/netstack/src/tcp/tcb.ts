@@ -188,6 +188,8 @@ export class Tcb {
   /** The FIN arrived ahead of a hole: its sequence number, or -1. */
   finAhead = -1;
   ackDue: number = AckDue.NONE;
+  /** Duplicates to send of the acknowledgement, so that the peer sends again what it has in flight. */
+  repeatAcks = 0;
   /** Payload of the peer's full segments. */
   rcvMss = 536;
   unackedSegments = 0;

@@ -45,6 +45,7 @@ export function transmit(ctx: TcpContext, tcb: Tcb): boolean {
   } else if (tcb.ackDue === AckDue.DELAYED && tcb.delayedAckAt === Number.POSITIVE_INFINITY) {
     tcb.delayedAckAt = ctx.now + ctx.options.delayedAck;
   }
+  for (; tcb.repeatAcks > 0; tcb.repeatAcks--) emitSegment(ctx, tcb, tcb.sndNxt, Flag.ACK, 0);
   ctx.owner.reschedule(tcb);
   return more;
 }

@@ -116,7 +116,6 @@ export class Script {
   readonly family: Family;
   readonly #ours: Uint8Array;
   readonly #peer: Uint8Array;
-  readonly #mtu: number;
   readonly app: Recorder = new Recorder();
   now = 1000;
   socket!: TcpSocket;
@@ -137,19 +136,18 @@ export class Script {
   constructor(options: ScriptOptions = {}) {
     const random = new SeededRandom(11);
     this.family = options.family ?? 4;
-    this.#mtu = options.mtu ?? 1280;
-    this.#ours = parseAddr(this.ours)!;
-    this.#peer = parseAddr(this.peer)!;
+    this.#ours = parseAddr(this.family === 4 ? OURS : OURS_V6)!;
+    this.#peer = parseAddr(this.family === 4 ? PEER : PEER_V6)!;
     this.stack = new Stack({
       randomBytes: (n) => random.bytes(n),
       ...options,
       output: (buf, offset, length) => this.#collect(buf.subarray(offset, offset + length)),
     });
-    this.stack.setAddresses([this.ours]);
+    this.stack.setAddresses([this.family === 4 ? OURS : OURS_V6]);
   }
 
   #collect(bytes: Uint8Array): void {
-    checkPacket(bytes, this.#mtu);
+    checkPacket(bytes, 1280);
     const packet = new IpPacket();
     assert.equal(parseIp(bytes, 0, bytes.length, packet), IpFault.NONE);
     if (packet.protocol !== Protocol.TCP) return;
@@ -166,26 +164,13 @@ export class Script {
     this.outData.push(Buffer.from(bytes.subarray(segment.payload, end)).toString('latin1'));
   }
 
-  get ours(): string {
-    return this.family === 4 ? OURS : OURS_V6;
-  }
-
-  get peer(): string {
-    return this.family === 4 ? PEER : PEER_V6;
-  }
-
-  /** The MSS we offer: what the MTU leaves. */
-  get fullMss(): number {
-    return this.#mtu - ipHeaderLength(this.family) - 20;
-  }
-
   poll(): void {
     this.stack.poll(this.now);
   }
 
   connect(timeout?: number): void {
     this.socket = this.stack.connect({
-      remoteAddress: this.peer,
+      remoteAddress: this.family === 4 ? PEER : PEER_V6,
       remotePort: 80,
       handler: this.app,
       ...(timeout === undefined ? {} : { timeout }),

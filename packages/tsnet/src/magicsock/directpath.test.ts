@@ -28,14 +28,15 @@ class Bench {
   readonly pings: { to: string; path: UdpPath; txId: Uint8Array; at: number }[] = [];
   readonly changes: (string | undefined)[] = [];
   calls = 0;
-  losses = 0;
+  /** Whether something was sent lately when trust was lost. */
+  readonly losses: boolean[] = [];
   #nextTxId = 1;
   readonly direct: DirectPath = new DirectPath(this.paths, {
     newTxId: () => fromHex((this.#nextTxId++).toString(16).padStart(24, '0')),
     ping: (path, txId) => this.pings.push({ to: path.text, path, txId, at: this.now }),
     callPeer: () => this.calls++,
     pathChanged: (path) => this.changes.push(path?.text),
-    trustLost: () => this.losses++,
+    trustLost: (isActive) => this.losses.push(isActive),
   });
 
   /** Runs the timers up to a later time. */
@@ -143,16 +144,40 @@ test('while trusted: a heartbeat every 3 s to the best path alone, for 45 s afte
   assert.equal(b.pinged().length, 2, 'awake');
 });
 
-test('pongs stop: trust ends after 6.5 s, is told once, and the path goes when its ping times out', () => {
-  const b = new Bench().trust();
-  b.advance(TRUST_FOR - 1);
-  assert.deepEqual([b.trusted, b.losses, b.best], [true, 0, '198.51.100.1:41641']);
-  b.advance(3);
-  assert.deepEqual([b.trusted, b.losses, b.best], [false, 1, '198.51.100.1:41641']);
-  b.direct.noteSend(b.now);
+test('pongs stop: the heartbeat is repeated, trust ends in a second, is told once, and the path goes when its ping times out', () => {
+  const b = new Bench().trust(1, 10);
+  b.advance(HEARTBEAT_INTERVAL - 10);
+  assert.deepEqual(b.pinged(), ['198.51.100.1:41641']);
+  b.advance(SUSPECT_GRACE);
+  assert.deepEqual(b.pinged(), ['198.51.100.1:41641']);
+  b.advance(SUSPECT_GRACE);
+  assert.deepEqual([b.trusted, b.losses], [true, []]);
+  b.advance(1);
+  assert.deepEqual([b.trusted, b.losses, b.best], [false, [true], '198.51.100.1:41641']);
   b.advance(PING_TIMEOUT);
-  assert.deepEqual([b.best, b.losses], [undefined, 1]);
+  assert.deepEqual([b.best, b.losses], [undefined, [true]]);
   assert.equal(b.changes.at(-1), undefined);
+});
+
+test('a heartbeat whose answer takes longer than half a second costs one more ping and no trust', () => {
+  const b = new Bench().trust(1, 10);
+  b.advance(HEARTBEAT_INTERVAL - 10);
+  const [first] = b.pings.splice(0);
+  b.advance(SUSPECT_GRACE + 400);
+  assert.equal(b.pings.length, 1);
+  assert.equal(b.direct.heardPong(first!.txId, b.now), true);
+  b.advance(2_000);
+  assert.deepEqual([b.trusted, b.losses], [true, []]);
+});
+
+test('a path that only the peer uses has no heartbeat of ours: trust ends 6.5 s after its last pong', () => {
+  const b = new Bench();
+  b.direct.called([at(1)], b.now);
+  b.pong('198.51.100.1:41641');
+  b.advance(TRUST_FOR);
+  assert.deepEqual([b.trusted, b.losses], [true, []]);
+  b.advance(1);
+  assert.deepEqual([b.trusted, b.losses], [false, [false]]);
 });
 
 test('a lost path is searched for as long as packets were sent lately, and found again', () => {
@@ -345,7 +370,7 @@ test('a suspected path that answers stays trusted, one that does not loses it in
     );
     if (answers) b.pong('198.51.100.1:41641');
     b.advance(SUSPECT_GRACE + 10);
-    assert.deepEqual([b.trusted, b.losses], answers ? [true, 0] : [false, 1]);
+    assert.deepEqual([b.trusted, b.losses], answers ? [true, []] : [false, [true]]);
   }
 });
 

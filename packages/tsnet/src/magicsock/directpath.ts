@@ -3,7 +3,8 @@
 //
 // An address comes to be a candidate by the network map, by the peer's own call, or by a ping from there. A pong from
 // it makes it a path; the best path is used, and trusted for 6.5 s after each pong. Pings go to the best path every
-// 3 s for as long as something is sent to the peer, and to all candidates while there is no trusted path.
+// 3 s for as long as something is sent to the peer, and to all candidates while there is no trusted path. One of them
+// that stays unanswered is repeated after half a second, and trust ends another half later.
 import { toHex } from '@cove/protocol/bytes';
 import { isBetter } from './betterpath.ts';
 import type { PathTable, UdpPath } from './paths.ts';
@@ -11,7 +12,7 @@ import type { PathTable, UdpPath } from './paths.ts';
 /** Nothing sent for this long: no more pings; also how long an observed address stays without another ping. */
 export const ACTIVE_FOR = 45_000;
 export const HEARTBEAT_INTERVAL = 3_000;
-/** Two heartbeats may go missing. */
+/** Without heartbeats, which notice earlier. */
 export const TRUST_FOR = 6_500;
 export const PING_TIMEOUT = 5_000;
 /** Between pings to one candidate, heartbeats apart. */
@@ -44,8 +45,8 @@ export interface DirectPathSink {
   callPeer(): void;
   /** The best path is another now, or (undefined) none. */
   pathChanged(path: UdpPath | undefined): void;
-  /** The best path is not trusted any more. */
-  trustLost(): void;
+  /** The best path is not trusted any more. `isActive`: something was sent to the peer lately. */
+  trustLost(isActive: boolean): void;
 }
 
 export interface DirectPong {
@@ -84,6 +85,8 @@ export class DirectPath {
   #trustedUntil = Number.NEGATIVE_INFINITY;
   /** The last pong of the best path. */
   #lastPong = Number.NEGATIVE_INFINITY;
+  /** When the heartbeat under way must have been answered; Infinity: there is none. */
+  #answerBy = Number.POSITIVE_INFINITY;
   /** trustLost() was told, or there was no trust. */
   #isLossTold = true;
   #lastSend = Number.NEGATIVE_INFINITY;
@@ -185,6 +188,7 @@ export class DirectPath {
     if (path === this.#best) {
       this.#bestLatency = latency;
       this.#lastPong = now;
+      this.#answerBy = Number.POSITIVE_INFINITY;
       this.#trustedUntil = now + TRUST_FOR;
       this.#isLossTold = false;
     }
@@ -200,11 +204,13 @@ export class DirectPath {
     const best = this.#best;
     if (best === undefined || now - this.#lastPong < SUSPECT_AFTER || !this.isTrusted(now)) return;
     if (this.#trustedUntil < this.#lastPong + TRUST_FOR) return;
-    this.#trustedUntil = Math.min(
-      this.#trustedUntil,
-      now + Math.max(SUSPECT_GRACE, 4 * this.#bestLatency),
-    );
+    this.#trustedUntil = Math.min(this.#trustedUntil, now + this.#grace);
     this.#ping(best, now, undefined);
+  }
+
+  /** Milliseconds in which the best path answers if it works. */
+  get #grace(): number {
+    return Math.max(SUSPECT_GRACE, 4 * this.#bestLatency);
   }
 
   /** Pings for a person: the best path if it is trusted, all candidates if not. Counts as sending. */
@@ -248,7 +254,7 @@ export class DirectPath {
 
   /** When tick must be called; Infinity: not before something happens. */
   get nextTick(): number {
-    let at = this.#nextHeartbeat;
+    let at = Math.min(this.#nextHeartbeat, this.#answerBy);
     if (!this.#isLossTold) at = Math.min(at, this.#trustedUntil + 1);
     for (const ping of this.#pings.values()) {
       at = Math.min(at, ping.at + PING_TIMEOUT);
@@ -264,9 +270,13 @@ export class DirectPath {
       if (ping.path === this.#best && !this.isTrusted(now)) this.#setBest(undefined);
     }
     if (now >= this.#nextHeartbeat) this.#heartbeat(now);
+    if (now >= this.#answerBy) {
+      this.#answerBy = Number.POSITIVE_INFINITY;
+      this.suspect(now);
+    }
     if (!this.#isLossTold && !this.isTrusted(now)) {
       this.#isLossTold = true;
-      this.#sink.trustLost();
+      this.#sink.trustLost(this.isActive(now));
     }
   }
 
@@ -278,6 +288,7 @@ export class DirectPath {
     this.#best = undefined;
     this.#isLossTold = true;
     this.#nextHeartbeat = Number.POSITIVE_INFINITY;
+    this.#answerBy = Number.POSITIVE_INFINITY;
     this.#nextRound = Number.POSITIVE_INFINITY;
   }
 
@@ -291,6 +302,7 @@ export class DirectPath {
     if (best) {
       this.#ping(best, now, undefined);
       this.#candidates.get(best)!.lastPing = now;
+      if (this.isTrusted(now)) this.#answerBy = now + this.#grace;
     }
     if (this.#wantsRound(now)) this.#round(now, true);
   }
@@ -391,6 +403,7 @@ export class DirectPath {
   }
 
   #setBest(path: UdpPath | undefined): void {
+    this.#answerBy = Number.POSITIVE_INFINITY;
     if (path === undefined) {
       this.#trustedUntil = Number.NEGATIVE_INFINITY;
       this.#isLossTold = true;

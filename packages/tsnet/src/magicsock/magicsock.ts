@@ -34,8 +34,8 @@ export interface MagicsockSink {
   relayConnected(connected: boolean): void;
   /** Stop (true) or resume making new segments. */
   congested(on: boolean): void;
-  /** Packets to the peer take another path than before. */
-  pathChanged(peer: Peer): void;
+  /** Packets to the peer take another path than before. `isLoss`: because what was sent by the last one got lost. */
+  pathChanged(peer: Peer, isLoss: boolean): void;
   /** The home region is another now; 0: none. */
   homeChanged(region: number): void;
   measured(report: NetcheckReport): void;
@@ -406,19 +406,31 @@ export class Magicsock {
           peer: peer.node.Name,
           path: path?.text,
         });
-        this.#pathChanged(peer);
+        this.#pathChanged(peer, path === undefined);
       },
-      trustLost: () => {
+      trustLost: (isActive) => {
         log('debug', 'direct path does not answer', { peer: peer.node.Name });
-        this.#pathChanged(peer);
+        if (isActive) this.#leavePath(endpoint);
+        this.#pathChanged(peer, true);
       },
     });
   }
 
-  #pathChanged(peer: Peer): void {
+  #pathChanged(peer: Peer, isLoss: boolean): void {
     if (this.#closed) return;
     this.#notePaused();
-    this.#sink.pathChanged(peer);
+    this.#sink.pathChanged(peer, isLoss);
+  }
+
+  /**
+   * The peer may trust the path for seconds yet, and what it sends is lost. An address that is missing from a call is
+   * forgotten, and a path to it with it: one call without any, then the true one, which makes it try all of them.
+   */
+  #leavePath(endpoint: Endpoint): void {
+    const path = this.#relayPathTo(endpoint);
+    if (!path || this.#closed) return;
+    this.#disco.send(path, endpoint.peer, { type: 'callMeMaybe', endpoints: [] });
+    this.#callPeer(endpoint);
   }
 
   #relayPathTo(endpoint: Endpoint): RelayPath | undefined {
