@@ -519,13 +519,18 @@ test('a stack that shares its addresses says which packets are its own, and take
   const packet = new Uint8Array(20);
   packet.set([100, 64, 0, 2], 12);
   packet.set([100, 64, 0, 1], 16);
-  const has = (protocol: number, localPort: number, remotePort = 40000): boolean =>
-    stack.hasEndpoint(protocol, packet, 12, 16, 4, remotePort, localPort);
+  const has = (protocol: number, localPort: number, remotePort = 40000, opens = true): boolean =>
+    stack.hasEndpoint(protocol, packet, 12, 16, 4, remotePort, localPort, opens);
   assert.equal(has(6, 80), false);
   assert.equal(has(17, 53), false);
   const listener = stack.listen({ port: 80, address: A4, accept: () => {} });
   const socket = stack.bindUdp({ port: 53, receive: () => {} });
   assert.equal(has(6, 80), true);
+  assert.equal(
+    has(6, 80, 40000, false),
+    false,
+    "the port may be the other stack's for another flow",
+  );
   assert.equal(has(17, 53), true);
   assert.equal(has(17, 80), false, 'each protocol has its own ports');
   packet[19] = 9;

@@ -295,8 +295,8 @@ export class Stack {
   }
 
   /**
-   * Whether a TCP segment or UDP datagram from outside has a connection, listener or socket here, for stacks that share
-   * their addresses with another. Offsets of the two addresses in `buf`; protocol 6 or 17.
+   * Whether a TCP segment or UDP datagram from outside has a connection or socket here, or a listener for the connection
+   * it opens; for stacks that share their addresses with another. Offsets of the two addresses in `buf`; protocol 6 or 17.
    */
   hasEndpoint(
     protocol: number,
@@ -306,13 +306,14 @@ export class Stack {
     addressLength: number,
     remotePort: number,
     localPort: number,
+    opens: boolean,
   ): boolean {
     if (protocol === Protocol.UDP && !this.#udp.hasPort(localPort)) return false;
     const local = this.#addresses.find(buf, destination, addressLength);
     if (local === undefined) return false;
     if (protocol === Protocol.UDP) return this.#udp.has(local, localPort);
     const remote = this.#addresses.find(buf, source, addressLength);
-    return this.#tcp.has(remote, local, localPort, remotePort);
+    return this.#tcp.has(remote, local, localPort, remotePort, opens);
   }
 
   /** Counters that are not zero, by name; packets from strangers that were dropped are under `drop.*`. */
