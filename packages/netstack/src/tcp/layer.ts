@@ -99,14 +99,15 @@ export class TcpLayer implements TcpOwner {
     return this.#visits.due;
   }
 
-  /** A connection, or a listener for one from there. */
+  /** A connection, or where a segment opens one, a listener for it. */
   has(
     remote: AddressEntry | undefined,
     local: AddressEntry,
     localPort: number,
     remotePort: number,
+    opens: boolean,
   ): boolean {
-    if (local.own && this.#listeners.find(local.id, localPort) !== undefined) return true;
+    if (opens && local.own && this.#listeners.find(local.id, localPort) !== undefined) return true;
     return (
       remote !== undefined && this.#table.find(remote, local, localPort, remotePort) !== undefined
     );
