@@ -1,19 +1,18 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { established, PEER, Script } from '../testing/scripted.ts';
+import { both, established, Script } from '../testing/scripted.ts';
 
-test('SYN-SENT: a SYN-ACK establishes and is acknowledged (RFC 9293 3.10.7.3)', () => {
-  const s = new Script();
+both('SYN-SENT: a SYN-ACK establishes and is acknowledged (RFC 9293 3.10.7.3)', (family) => {
+  const s = new Script({ family });
   s.connect();
-  s.expect({ flags: 'S', seq: 0, mss: 1240, sackOk: true, scale: 8, window: 65535 });
+  s.expect({ flags: 'S', seq: 0, mss: s.fullMss, sackOk: true, scale: 8, window: 65535 });
   s.arrives({ flags: 'SA', seq: 0, ack: 1, mss: 1000 });
   s.expect({ flags: 'A', seq: 1, ack: 1, length: 0 });
   assert.equal(s.state, 'ESTABLISHED');
   assert.equal(s.events, 'connected');
 });
 
-test('SYN-SENT: data written before the handshake goes out with its last ACK', () => {
-  const s = new Script();
+both('SYN-SENT: data written before the handshake goes out with its last ACK', (family) => {
+  const s = new Script({ family });
   s.connect();
   s.expect({ flags: 'S' });
   assert.equal(s.write('hello'), 5);
@@ -23,8 +22,8 @@ test('SYN-SENT: data written before the handshake goes out with its last ACK', (
   s.expectNothing();
 });
 
-test('SYN-SENT: an ACK of something else is answered with RST (RFC 9293 3.10.7.3)', () => {
-  const s = new Script();
+both('SYN-SENT: an ACK of something else is answered with RST (RFC 9293 3.10.7.3)', (family) => {
+  const s = new Script({ family });
   s.connect();
   s.expect({ flags: 'S' });
   s.arrives({ flags: 'A', seq: 0, ack: 77 });
@@ -35,100 +34,118 @@ test('SYN-SENT: an ACK of something else is answered with RST (RFC 9293 3.10.7.3
   assert.equal(s.state, 'SYN-SENT');
 });
 
-test('SYN-SENT: RST with an acceptable ACK refuses, without one it is ignored (RFC 9293 3.5.3)', () => {
-  const s = new Script();
-  s.connect();
-  s.expect({ flags: 'S' });
-  s.arrives({ flags: 'R', seq: 0 });
-  s.arrives({ flags: 'RA', seq: 0, ack: 5 });
-  assert.equal(s.state, 'SYN-SENT');
-  s.arrives({ flags: 'RA', seq: 0, ack: 1 });
-  assert.equal(s.events, 'closed ECONNREFUSED');
-  s.expectNothing();
-  assert.equal(s.stack.nextTick, undefined);
-});
-
-test('SYN-SENT: the SYN is repeated after 1, 2, 4 s and given up at the timeout (RFC 6298 5, MUST-23)', () => {
-  const s = new Script();
-  s.connect(10_000);
-  s.expect({ flags: 'S', seq: 0 });
-  for (const wait of [1000, 2000, 4000]) {
-    s.advance(wait - 1);
+both(
+  'SYN-SENT: RST with an acceptable ACK refuses, without one it is ignored (RFC 9293 3.5.3)',
+  (family) => {
+    const s = new Script({ family });
+    s.connect();
+    s.expect({ flags: 'S' });
+    s.arrives({ flags: 'R', seq: 0 });
+    s.arrives({ flags: 'RA', seq: 0, ack: 5 });
+    assert.equal(s.state, 'SYN-SENT');
+    s.arrives({ flags: 'RA', seq: 0, ack: 1 });
+    assert.equal(s.events, 'closed ECONNREFUSED');
     s.expectNothing();
-    s.advance(1);
+    assert.equal(s.stack.nextTick, undefined);
+  },
+);
+
+both(
+  'SYN-SENT: the SYN is repeated after 1, 2, 4 s and given up at the timeout (RFC 6298 5, MUST-23)',
+  (family) => {
+    const s = new Script({ family });
+    s.connect(10_000);
     s.expect({ flags: 'S', seq: 0 });
-  }
-  s.advance(2999);
-  assert.equal(s.events, '');
-  s.advance(1);
-  assert.equal(s.events, 'closed ETIMEDOUT');
-  assert.equal(s.stack.nextTick, undefined);
-});
+    for (const wait of [1000, 2000, 4000]) {
+      s.advance(wait - 1);
+      s.expectNothing();
+      s.advance(1);
+      s.expect({ flags: 'S', seq: 0 });
+    }
+    s.advance(2999);
+    assert.equal(s.events, '');
+    s.advance(1);
+    assert.equal(s.events, 'closed ETIMEDOUT');
+    assert.equal(s.stack.nextTick, undefined);
+  },
+);
 
-test('SYN-SENT: a timeout below the first RTO holds, and a silent abort sends nothing', () => {
-  const s = new Script();
-  s.connect(300);
-  s.expect({ flags: 'S' });
-  s.advance(299);
-  assert.equal(s.events, '');
-  s.advance(1);
-  assert.equal(s.events, 'closed ETIMEDOUT');
-  const aborted = new Script();
-  aborted.connect();
-  aborted.expect({ flags: 'S' });
-  aborted.socket.abort();
-  aborted.poll();
-  aborted.expectNothing();
-  assert.equal(aborted.events, 'closed');
-  assert.equal(aborted.stack.connectionCount, 0);
-});
+both(
+  'SYN-SENT: a timeout below the first RTO holds, and a silent abort sends nothing',
+  (family) => {
+    const s = new Script({ family });
+    s.connect(300);
+    s.expect({ flags: 'S' });
+    s.advance(299);
+    assert.equal(s.events, '');
+    s.advance(1);
+    assert.equal(s.events, 'closed ETIMEDOUT');
+    const aborted = new Script({ family });
+    aborted.connect();
+    aborted.expect({ flags: 'S' });
+    aborted.socket.abort();
+    aborted.poll();
+    aborted.expectNothing();
+    assert.equal(aborted.events, 'closed');
+    assert.equal(aborted.stack.connectionCount, 0);
+  },
+);
 
-test('simultaneous open: crossing SYNs establish both ends (RFC 9293 3.5, figure 7, MUST-10)', () => {
-  const s = new Script();
-  s.connect();
-  s.expect({ flags: 'S', seq: 0 });
-  s.arrives({ flags: 'S', seq: 0, mss: 1000 });
-  assert.equal(s.state, 'SYN-RECEIVED');
-  s.expect({ flags: 'SA', seq: 0, ack: 1 });
-  s.arrives({ flags: 'SA', seq: 0, ack: 1 });
-  assert.equal(s.state, 'ESTABLISHED');
-  s.expect({ flags: 'A', seq: 1, ack: 1 });
-  assert.equal(s.events, 'connected');
-});
+both(
+  'simultaneous open: crossing SYNs establish both ends (RFC 9293 3.5, figure 7, MUST-10)',
+  (family) => {
+    const s = new Script({ family });
+    s.connect();
+    s.expect({ flags: 'S', seq: 0 });
+    s.arrives({ flags: 'S', seq: 0, mss: 1000 });
+    assert.equal(s.state, 'SYN-RECEIVED');
+    s.expect({ flags: 'SA', seq: 0, ack: 1 });
+    s.arrives({ flags: 'SA', seq: 0, ack: 1 });
+    assert.equal(s.state, 'ESTABLISHED');
+    s.expect({ flags: 'A', seq: 1, ack: 1 });
+    assert.equal(s.events, 'connected');
+  },
+);
 
-test('simultaneous open: RST in SYN-RECEIVED of an active open refuses (RFC 9293 3.10.7.4)', () => {
-  const s = new Script();
-  s.connect();
-  s.arrives({ flags: 'S', seq: 0 });
-  s.clear();
-  s.arrives({ flags: 'R', seq: 1 });
-  assert.equal(s.events, 'closed ECONNREFUSED');
-});
+both(
+  'simultaneous open: RST in SYN-RECEIVED of an active open refuses (RFC 9293 3.10.7.4)',
+  (family) => {
+    const s = new Script({ family });
+    s.connect();
+    s.arrives({ flags: 'S', seq: 0 });
+    s.clear();
+    s.arrives({ flags: 'R', seq: 1 });
+    assert.equal(s.events, 'closed ECONNREFUSED');
+  },
+);
 
-test('LISTEN: SYN, SYN-ACK, ACK: accept is called when the handshake is complete', () => {
-  const s = new Script();
+both('LISTEN: SYN, SYN-ACK, ACK: accept is called when the handshake is complete', (family) => {
+  const s = new Script({ family });
   s.listen();
   s.arrives({ flags: 'S', seq: 0, mss: 1460, sackOk: true, scale: 7, ts: [500, 0] });
-  const reply = s.expect({ flags: 'SA', seq: 0, ack: 1, mss: 1240, sackOk: true, scale: 8 });
+  const reply = s.expect({ flags: 'SA', seq: 0, ack: 1, mss: s.fullMss, sackOk: true, scale: 8 });
   assert.equal(reply.tsEcr, 500);
   assert.equal(s.accepted, 0);
   s.arrives({ flags: 'A', seq: 1, ack: 1, ts: [501, reply.tsVal] });
   assert.equal(s.accepted, 1);
-  assert.equal(s.socket.remoteAddress, PEER);
+  assert.equal(s.socket.remoteAddress, s.peer);
   assert.equal(s.socket.remotePort, 40000);
   assert.equal(s.socket.localPort, 80);
 });
 
-test('LISTEN: options the peer does not offer are not answered (RFC 7323 1.3, RFC 2018 2)', () => {
-  const s = new Script();
-  s.listen();
-  s.arrives({ flags: 'S', seq: 0 });
-  const reply = s.expect({ flags: 'SA', sackOk: false, scale: -1, mss: 1240 });
-  assert.equal(reply.hasTimestamps, false);
-});
+both(
+  'LISTEN: options the peer does not offer are not answered (RFC 7323 1.3, RFC 2018 2)',
+  (family) => {
+    const s = new Script({ family });
+    s.listen();
+    s.arrives({ flags: 'S', seq: 0 });
+    const reply = s.expect({ flags: 'SA', sackOk: false, scale: -1, mss: s.fullMss });
+    assert.equal(reply.hasTimestamps, false);
+  },
+);
 
-test('LISTEN: an ACK is answered with RST, a RST with nothing (RFC 9293 3.10.7.2)', () => {
-  const s = new Script();
+both('LISTEN: an ACK is answered with RST, a RST with nothing (RFC 9293 3.10.7.2)', (family) => {
+  const s = new Script({ family });
   s.listen();
   s.arrives({ flags: 'A', seq: 0, ack: 123 });
   s.expect({ flags: 'R', seq: 123 });
@@ -136,8 +153,8 @@ test('LISTEN: an ACK is answered with RST, a RST with nothing (RFC 9293 3.10.7.2
   s.expectNothing();
 });
 
-test('CLOSED: a segment to no listener gets RST by the rules of RFC 9293 3.5.2', () => {
-  const s = new Script();
+both('CLOSED: a segment to no listener gets RST by the rules of RFC 9293 3.5.2', (family) => {
+  const s = new Script({ family });
   s.localPort = 81;
   s.arrives({ flags: 'S', seq: 0 });
   s.expect({ flags: 'RA', seq: 0, ack: 1 });
@@ -149,8 +166,8 @@ test('CLOSED: a segment to no listener gets RST by the rules of RFC 9293 3.5.2',
   s.expectNothing();
 });
 
-test('SYN-RECEIVED: data with the last ACK is delivered', () => {
-  const s = new Script();
+both('SYN-RECEIVED: data with the last ACK is delivered', (family) => {
+  const s = new Script({ family });
   s.listen();
   s.arrives({ flags: 'S', seq: 0 });
   s.expect({ flags: 'SA' });
@@ -158,8 +175,8 @@ test('SYN-RECEIVED: data with the last ACK is delivered', () => {
   assert.equal(s.app.received, 'now');
 });
 
-test('SYN-RECEIVED: a repeated SYN gets the SYN-ACK again, a bad ACK gets RST', () => {
-  const s = new Script();
+both('SYN-RECEIVED: a repeated SYN gets the SYN-ACK again, a bad ACK gets RST', (family) => {
+  const s = new Script({ family });
   s.listen();
   s.arrives({ flags: 'S', seq: 0 });
   s.expect({ flags: 'SA', seq: 0, ack: 1 });
@@ -171,8 +188,8 @@ test('SYN-RECEIVED: a repeated SYN gets the SYN-ACK again, a bad ACK gets RST', 
   assert.equal(s.accepted, 1);
 });
 
-test('SYN-RECEIVED: RST returns a passive open to LISTEN without telling anyone', () => {
-  const s = new Script();
+both('SYN-RECEIVED: RST returns a passive open to LISTEN without telling anyone', (family) => {
+  const s = new Script({ family });
   s.listen();
   s.arrives({ flags: 'S', seq: 0 });
   s.expect({ flags: 'SA' });
@@ -182,8 +199,8 @@ test('SYN-RECEIVED: RST returns a passive open to LISTEN without telling anyone'
   s.expect({ flags: 'SA' });
 });
 
-test('SYN-RECEIVED: the SYN-ACK is repeated and the connection then forgotten', () => {
-  const s = new Script();
+both('SYN-RECEIVED: the SYN-ACK is repeated and the connection then forgotten', (family) => {
+  const s = new Script({ family });
   s.listen();
   s.arrives({ flags: 'S', seq: 0 });
   s.expect({ flags: 'SA' });
@@ -195,8 +212,8 @@ test('SYN-RECEIVED: the SYN-ACK is repeated and the connection then forgotten', 
   assert.equal(s.accepted, 0);
 });
 
-test('a flood of SYNs from one source leaves room for others (RFC 4987)', () => {
-  const s = new Script();
+both('a flood of SYNs from one source leaves room for others (RFC 4987)', (family) => {
+  const s = new Script({ family });
   s.listen(9);
   for (let port = 1000; port < 1100; port++) {
     s.remotePort = port;
@@ -209,62 +226,75 @@ test('a flood of SYNs from one source leaves room for others (RFC 4987)', () => 
   assert.equal(s.accepted, 1);
 });
 
-test('an initial sequence number advances with time and differs between tuples (RFC 6528)', () => {
-  const first = new Script();
-  first.listen();
-  const seen: number[] = [];
-  for (const at of [0, 1, 10, 1000]) {
-    first.now = 1000 + at;
+both(
+  'an initial sequence number advances with time and differs between tuples (RFC 6528)',
+  (family) => {
+    const first = new Script({ family });
+    first.listen();
+    const seen: number[] = [];
+    for (const at of [0, 1, 10, 1000]) {
+      first.now = 1000 + at;
+      first.arrives({ flags: 'S', seq: 0 });
+      seen.push(first.iss);
+      first.arrives({ flags: 'R', seq: 1 });
+    }
+    const steps = seen.map((iss) => (iss - seen[0]!) >>> 0);
+    assert.deepEqual(steps, [0, 250, 2500, 250_000]);
+    first.remotePort = 40001;
     first.arrives({ flags: 'S', seq: 0 });
-    seen.push(first.iss);
-    first.arrives({ flags: 'R', seq: 1 });
-  }
-  const steps = seen.map((iss) => (iss - seen[0]!) >>> 0);
-  assert.deepEqual(steps, [0, 250, 2500, 250_000]);
-  first.remotePort = 40001;
-  first.arrives({ flags: 'S', seq: 0 });
-  assert.ok(Math.abs((first.iss - seen[3]!) | 0) > 10_000, 'another tuple starts elsewhere');
-});
+    assert.ok(Math.abs((first.iss - seen[3]!) | 0) > 10_000, 'another tuple starts elsewhere');
+  },
+);
 
-test('MSS: default 536 when absent, clamped when tiny, never above the MTU (RFC 9293 3.7.1)', () => {
-  for (const [mss, expected] of [
-    [0, 536],
-    [1, 64],
-    [9000, 1240],
-    [700, 700],
-  ] as const) {
-    const s = established({ syn: { mss } });
-    s.write('x'.repeat(3000));
-    s.expect({ flags: 'A', length: expected });
-  }
-});
+both(
+  'MSS: default 536 or 1220 when absent, clamped when tiny, never above the MTU (RFC 9293 3.7.1)',
+  (family) => {
+    for (const [mss, expected] of [
+      [0, family === 4 ? 536 : 1220],
+      [1, 64],
+      [9000, family === 4 ? 1240 : 1220],
+      [700, 700],
+    ] as const) {
+      const s = established({ family, syn: { mss } });
+      s.write('x'.repeat(3000));
+      s.expect({ flags: 'A', length: expected });
+    }
+  },
+);
 
-test('MSS: room for timestamps comes off the payload (RFC 6691)', () => {
-  const s = established({ syn: { mss: 1240, ts: [7, 0] } });
+both('MSS: room for timestamps comes off the payload (RFC 6691)', (family) => {
+  const s = established({ family, syn: { mss: 9000, ts: [7, 0] } });
   s.write('x'.repeat(3000));
-  s.expect({ flags: 'A', length: 1228 });
+  s.expect({ flags: 'A', length: s.fullMss - 12 });
 });
 
-test('window scale above 14 counts as 14, and the window of the SYN is not scaled (RFC 7323 2.2, 2.3)', () => {
-  const s = established({ syn: { scale: 200, window: 2, mss: 1000 }, noDelay: true });
-  s.write('abcdef');
-  s.expect({ flags: 'A', length: 2 });
-  s.arrives({ flags: 'A', seq: 1, ack: 3, window: 1 });
-  s.expect({ flags: 'PA', data: 'cdef' });
-});
+both(
+  'window scale above 14 counts as 14, and the window of the SYN is not scaled (RFC 7323 2.2, 2.3)',
+  (family) => {
+    const s = established({ family, syn: { scale: 200, window: 2, mss: 1000 }, noDelay: true });
+    s.write('abcdef');
+    s.expect({ flags: 'A', length: 2 });
+    s.arrives({ flags: 'A', seq: 1, ack: 3, window: 1 });
+    s.expect({ flags: 'PA', data: 'cdef' });
+  },
+);
 
-test('a connect without an own address of the family ends with ENETUNREACH', () => {
-  const s = new Script();
-  s.stack.connect({ remoteAddress: 'fd7a::2', remotePort: 80, handler: s.app });
+both('a connect without an own address of the family ends with ENETUNREACH', (family) => {
+  const s = new Script({ family });
+  s.stack.connect({
+    remoteAddress: family === 4 ? 'fd7a::2' : '10.0.0.2',
+    remotePort: 80,
+    handler: s.app,
+  });
   s.poll();
   assert.equal(s.events, 'closed ENETUNREACH');
 });
 
-test('connect and listen report what is taken with EADDRINUSE', () => {
-  const s = new Script();
+both('connect and listen report what is taken with EADDRINUSE', (family) => {
+  const s = new Script({ family });
   s.listen();
   assert.throws(() => s.stack.listen({ port: 80, accept() {} }), { code: 'EADDRINUSE' });
-  const options = { remoteAddress: PEER, remotePort: 80, localPort: 5000, handler: s.app };
+  const options = { remoteAddress: s.peer, remotePort: 80, localPort: 5000, handler: s.app };
   s.stack.connect(options);
   assert.throws(() => s.stack.connect(options), { code: 'EADDRINUSE' });
   assert.throws(() => s.stack.connect({ ...options, remoteAddress: 'nowhere' }), {
@@ -276,24 +306,27 @@ test('connect and listen report what is taken with EADDRINUSE', () => {
   });
 });
 
-test('a specific listener goes before the wildcard one; closing it drops its handshakes', () => {
-  const s = new Script();
-  s.listen();
-  let specific = 0;
-  const listener = s.stack.listen({ port: 80, address: '100.64.0.1', accept: () => specific++ });
-  s.arrives({ flags: 'S', seq: 0 });
-  s.expect({ flags: 'SA' });
-  s.arrives({ flags: 'A', seq: 1, ack: 1 });
-  assert.equal(specific, 1);
-  s.remotePort = 40001;
-  s.arrives({ flags: 'S', seq: 0 });
-  s.expect({ flags: 'SA' });
-  listener.close();
-  s.poll();
-  s.expect({ flags: 'RA' });
-  s.remotePort = 40002;
-  s.arrives({ flags: 'S', seq: 0 });
-  s.expect({ flags: 'SA' });
-  s.arrives({ flags: 'A', seq: 1, ack: 1 });
-  assert.equal(s.accepted, 1);
-});
+both(
+  'a specific listener goes before the wildcard one; closing it drops its handshakes',
+  (family) => {
+    const s = new Script({ family });
+    s.listen();
+    let specific = 0;
+    const listener = s.stack.listen({ port: 80, address: s.ours, accept: () => specific++ });
+    s.arrives({ flags: 'S', seq: 0 });
+    s.expect({ flags: 'SA' });
+    s.arrives({ flags: 'A', seq: 1, ack: 1 });
+    assert.equal(specific, 1);
+    s.remotePort = 40001;
+    s.arrives({ flags: 'S', seq: 0 });
+    s.expect({ flags: 'SA' });
+    listener.close();
+    s.poll();
+    s.expect({ flags: 'RA' });
+    s.remotePort = 40002;
+    s.arrives({ flags: 'S', seq: 0 });
+    s.expect({ flags: 'SA' });
+    s.arrives({ flags: 'A', seq: 1, ack: 1 });
+    assert.equal(s.accepted, 1);
+  },
+);

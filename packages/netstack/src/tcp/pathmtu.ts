@@ -38,7 +38,10 @@ export function packetTooBig(ctx: TcpContext, tcb: Tcb, seq: number, mtu: number
  */
 export function suspectBlackHole(ctx: TcpContext, tcb: Tcb): void {
   if (tcb.sent.length(0) < tcb.mss) return;
-  const least = tcb.local.version === 4 ? LEAST_V4 : largestSegment(LEAST_MTU_V6, 6) - TIMESTAMPS;
+  const least =
+    tcb.local.version === 4
+      ? LEAST_V4
+      : largestSegment(LEAST_MTU_V6, 6) - (tcb.tsOk ? TIMESTAMPS : 0);
   const mss = Math.max(least, tcb.mss >> 1);
   if (mss >= tcb.mss) return;
   lower(ctx, tcb, mss);

@@ -116,6 +116,7 @@ export class Script {
   readonly family: Family;
   readonly #ours: Uint8Array;
   readonly #peer: Uint8Array;
+  readonly #mtu: number;
   readonly app: Recorder = new Recorder();
   now = 1000;
   socket!: TcpSocket;
@@ -136,18 +137,19 @@ export class Script {
   constructor(options: ScriptOptions = {}) {
     const random = new SeededRandom(11);
     this.family = options.family ?? 4;
-    this.#ours = parseAddr(this.family === 4 ? OURS : OURS_V6)!;
-    this.#peer = parseAddr(this.family === 4 ? PEER : PEER_V6)!;
+    this.#mtu = options.mtu ?? 1280;
+    this.#ours = parseAddr(this.ours)!;
+    this.#peer = parseAddr(this.peer)!;
     this.stack = new Stack({
       randomBytes: (n) => random.bytes(n),
       ...options,
       output: (buf, offset, length) => this.#collect(buf.subarray(offset, offset + length)),
     });
-    this.stack.setAddresses([this.family === 4 ? OURS : OURS_V6]);
+    this.stack.setAddresses([this.ours]);
   }
 
   #collect(bytes: Uint8Array): void {
-    checkPacket(bytes, 1280);
+    checkPacket(bytes, this.#mtu);
     const packet = new IpPacket();
     assert.equal(parseIp(bytes, 0, bytes.length, packet), IpFault.NONE);
     if (packet.protocol !== Protocol.TCP) return;
@@ -164,13 +166,26 @@ export class Script {
     this.outData.push(Buffer.from(bytes.subarray(segment.payload, end)).toString('latin1'));
   }
 
+  get ours(): string {
+    return this.family === 4 ? OURS : OURS_V6;
+  }
+
+  get peer(): string {
+    return this.family === 4 ? PEER : PEER_V6;
+  }
+
+  /** The MSS we offer: what the MTU leaves. */
+  get fullMss(): number {
+    return this.#mtu - ipHeaderLength(this.family) - 20;
+  }
+
   poll(): void {
     this.stack.poll(this.now);
   }
 
   connect(timeout?: number): void {
     this.socket = this.stack.connect({
-      remoteAddress: this.family === 4 ? PEER : PEER_V6,
+      remoteAddress: this.peer,
       remotePort: 80,
       handler: this.app,
       ...(timeout === undefined ? {} : { timeout }),
