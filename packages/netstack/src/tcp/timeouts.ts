@@ -59,9 +59,9 @@ function retransmissionTimer(ctx: TcpContext, tcb: Tcb): void {
 }
 
 function handshakeTimeout(ctx: TcpContext, tcb: Tcb): void {
-  const limit = tcb.connectTimeout;
-  const elapsed = ctx.now - tcb.synSentAt;
-  if (elapsed >= limit || (tcb.passive && tcb.synTransmissions >= SYN_ACK_LIMIT)) {
+  // As the deadline is computed, or rounding could make the last moment come again and again.
+  const over = ctx.now >= tcb.synSentAt + tcb.connectTimeout;
+  if (over || (tcb.passive && tcb.synTransmissions >= SYN_ACK_LIMIT)) {
     fail(ctx, tcb, tcb.softError ?? 'ETIMEDOUT');
     ctx.owner.release(tcb);
     return;
@@ -74,8 +74,8 @@ function handshakeTimeout(ctx: TcpContext, tcb: Tcb): void {
 function retransmissionTimeout(ctx: TcpContext, tcb: Tcb): void {
   const { now } = ctx;
   const { sent } = tcb;
-  const patience = tcb.userTimeout - (now - tcb.progressAt);
-  if (patience <= 0) {
+  const givenUpAt = tcb.progressAt + tcb.userTimeout;
+  if (now >= givenUpAt) {
     emitReset(ctx, tcb);
     fail(ctx, tcb, tcb.softError ?? 'ETIMEDOUT');
     ctx.owner.release(tcb);
@@ -100,7 +100,7 @@ function retransmissionTimeout(ctx: TcpContext, tcb: Tcb): void {
     tcb.tailProbeEnd = -1;
   }
   armRetransmission(tcb, now);
-  tcb.rexmitAt = Math.min(tcb.rexmitAt, now + patience);
+  tcb.rexmitAt = Math.min(tcb.rexmitAt, givenUpAt);
 }
 
 /** RFC 8985 7.3: new data if the window has room, else the last segment again. */
