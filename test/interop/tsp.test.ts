@@ -49,11 +49,12 @@ describe(`stock tsp ${CURRENT_RELEASE} on our control`, { skip }, () => {
     await tsp('new-node', '-o', file);
     return JSON.parse(await tsp('register', '-n', file, '-hostname', name, ...more)) as Registered;
   };
-  /** A file with a key: as a word it takes only keys of its maker's form. */
+  const newKey = async (): Promise<string> =>
+    (await cove(['authkey', 'create', '--user', 'tess@example.com', ...dir])).stdout.trim();
+  /** A file with a key. */
   const keyFile = async (): Promise<string> => {
     const path = join(root, 'key');
-    const { stdout } = await cove(['authkey', 'create', '--user', 'tess@example.com', ...dir]);
-    writeFileSync(path, stdout);
+    writeFileSync(path, await newKey());
     return path;
   };
 
@@ -86,6 +87,11 @@ describe(`stock tsp ${CURRENT_RELEASE} on our control`, { skip }, () => {
     assert.equal(answer.AuthURL, '');
     assert.equal(answer.MachineAuthorized, true);
     assert.equal(answer.Login.LoginName, 'tess@example.com');
+  });
+
+  test('it takes a key as a word, too', async () => {
+    const answer = await register('worded', '-auth-key', await newKey());
+    assert.equal(answer.MachineAuthorized, true);
   });
 
   test('without a key it gets a URL, with a wrong one a sentence', async () => {

@@ -1,6 +1,7 @@
 // The data directory: what lives where, and the few settings that must stay the same from one start to the next.
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -23,6 +24,8 @@ export interface DataDir {
   readonly golinkDatabase: string;
   /** State of one embedded node. */
   node(name: string): string;
+  /** Whether that node has a state from an earlier start. */
+  hasNode(name: string): boolean;
 }
 
 /** Creates the directory (0700) where it is missing. Throws `ERR_DIRECTORY_UNUSABLE`. */
@@ -43,6 +46,7 @@ export function openDataDir(dir: string): DataDir {
     relay: join(root, 'relay'),
     golinkDatabase: golinkDatabase(root),
     node: (name) => join(root, 'nodes', name),
+    hasNode: (name) => existsSync(join(root, 'nodes', name, 'tailscaled.state')),
   };
 }
 

@@ -54,6 +54,9 @@ export interface Tailnet extends AsyncDisposable {
 
 /** Machines that run the services are nobody's: they carry this tag. */
 const SERVICE_TAG = 'tag:service';
+/** What the keys say by which the embedded nodes joined. */
+const KEY_OF_GO = 'service go';
+const KEY_OF_DOORWAY = 'doorway';
 const POLICY_RETRY_MS = 250;
 /** A node that has not come up by then will not: everything it needs is in this process. */
 const START_TIMEOUT_MS = 45_000;
@@ -114,12 +117,15 @@ async function open(options: TailnetOptions, opened: Disposal): Promise<Tailnet>
   });
 
   const name = options.hostname ?? machineName();
+  const doorwayDir = doorwayDirectory(settings.owner);
+  if (!dir.hasNode('go')) await forgetNode(control, KEY_OF_GO);
+  if (!dir.hasNode(doorwayDir)) await forgetNode(control, KEY_OF_DOORWAY, settings.owner);
   const doorwayNode = new Server(
     nodeOptions(
       name,
-      doorwayDirectory(settings.owner),
+      doorwayDir,
       async () =>
-        (await control.createAuthKey({ user: settings.owner, description: 'doorway' })).key,
+        (await control.createAuthKey({ user: settings.owner, description: KEY_OF_DOORWAY })).key,
     ),
   );
   opened.defer(() => doorwayNode.close());
@@ -129,7 +135,7 @@ async function open(options: TailnetOptions, opened: Disposal): Promise<Tailnet>
     summary: GOLINK_SUMMARY,
     signal,
     node: nodeOptions('go', 'go', () =>
-      serviceKey(control, 'go', signal, () => {
+      serviceKey(control, signal, () => {
         clearTimeout(timer);
         options.say(
           `go cannot join, because the policy does not know ${SERVICE_TAG}: in another terminal, add it to the policy's tagOwners (npx cove policy set FILE) or remove the policy (npx cove policy unset)`,
@@ -182,6 +188,20 @@ async function open(options: TailnetOptions, opened: Disposal): Promise<Tailnet>
   };
 }
 
+/**
+ * An embedded node whose state was deleted comes back as a new machine. The old one will not: it leaves control, so that
+ * its name is free. `key`: what the key says by which it joined; `user`: whose it is, absent: it is tagged.
+ */
+async function forgetNode(control: ControlServer, key: string, user?: string): Promise<void> {
+  const keys = new Set(
+    control.listAuthKeys().flatMap((each) => (each.description === key ? [each.id] : [])),
+  );
+  for (const node of control.listNodes()) {
+    const isOwn = user === undefined ? node.tags.includes(SERVICE_TAG) : node.user === user;
+    if (isOwn && !node.online && keys.has(node.authKeyId ?? '')) await control.deleteNode(node.id);
+  }
+}
+
 /** A doorway belongs to one person: with another owner comes another node. */
 function doorwayDirectory(owner: string): string {
   return `doorway-${owner.replace(/[^A-Za-z0-9.@-]/g, '_')}`;
@@ -193,13 +213,12 @@ function doorwayDirectory(owner: string): string {
  */
 async function serviceKey(
   control: ControlServer,
-  name: string,
   signal: AbortSignal,
   waiting: () => void,
 ): Promise<string> {
   for (let first = true; ; first = false) {
     try {
-      const options = { tags: [SERVICE_TAG], description: `service ${name}` };
+      const options = { tags: [SERVICE_TAG], description: KEY_OF_GO };
       return (await control.createAuthKey(options)).key;
     } catch (error) {
       if (errorCode(error) !== 'ERR_INVALID_ARGUMENT') throw error;

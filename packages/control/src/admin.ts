@@ -344,6 +344,7 @@ export class Admin {
       homeDerp: node.homeDerp,
       endpoints: node.endpoints,
       registeredBy: node.registeredBy,
+      ...(node.authKeyId === undefined ? {} : { authKeyId: node.authKeyId }),
     };
   }
 }

@@ -115,6 +115,8 @@ export interface NodeRecord {
   readonly homeDerp: number;
   readonly endpoints: readonly string[];
   readonly registeredBy: 'authkey' | 'approval';
+  /** The key it last joined with; absent: none, or not known any more. */
+  readonly authKeyId?: string;
 }
 
 /** A login waiting for approval. */

@@ -413,7 +413,7 @@ test('administration: users, names, tags, expiry, and the log of it all', async 
   ]);
   assert.equal(server.listEvents({ after: 3, limit: 2 })[0]!.seq, 4);
   const log = JSON.stringify(server.listEvents({ limit: 1000 }));
-  assert.ok(!/cove-auth-[0-9a-f]{12}-/.test(log));
+  assert.ok(!/(?:tskey|cove)-auth-[0-9a-f]{12}-/.test(log));
   // All records are plain JSON.
   for (const record of [
     server.listNodes(),

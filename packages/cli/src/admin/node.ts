@@ -80,7 +80,9 @@ function describe(node: Server, regionName: (id: number) => string): unknown {
     globalV4,
     globalV6,
     mappingVariesByDestination: mappingVaries,
-    nearest: regions[0] === undefined ? undefined : regionName(regions[0][0]),
+    // With hysteresis: the home region, whatever was fastest this time.
+    nearest:
+      regions.length === 0 || node.homeRegion === 0 ? undefined : regionName(node.homeRegion),
     latency: regions.map(([id, milliseconds]) => ({ region: regionName(id), milliseconds })),
   };
 }

@@ -74,7 +74,7 @@ async function derp(options: DerpOptions): Promise<void> {
   output.line('stopping');
 }
 
-const VERIFY_TIMEOUT_MS = 10_000;
+const VERIFY_TIMEOUT_MS = 5_000;
 const MAX_REMEMBERED = 100_000;
 
 /**

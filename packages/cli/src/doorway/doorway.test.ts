@@ -49,7 +49,7 @@ function open(): Promise<Doorway> {
   return openDoorway({
     port: 0,
     agent: new LoopbackAgent((app.address() as AddressInfo).port),
-    services: [{ name: 'go', port: 80, summary: 'links' }],
+    services: [{ name: 'go', host: 'go', address: '100.64.0.9', port: 80, summary: 'links' }],
     pages: {
       home: (res) => void res.end('doorway home'),
       failure: (res, status, title) => void res.writeHead(status).end(title),

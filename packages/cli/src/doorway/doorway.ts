@@ -16,8 +16,12 @@ import { hostName, judge } from './access.ts';
 import { forward, forwardUpgrade, type ProxyTarget } from './proxy.ts';
 
 export interface DoorwayService {
-  /** Host name in the tailnet and first label at the doorway. */
+  /** First label at the doorway. */
   readonly name: string;
+  /** Its name in the tailnet, the same unless another machine had that first. */
+  readonly host: string;
+  /** Its address in the tailnet: a name might be another machine's. */
+  readonly address: string;
   readonly port: number;
   /** One line for the list of services. */
   readonly summary: string;
@@ -176,6 +180,7 @@ function service(
   prefix: string,
   path: string,
 ): Destination {
-  const target = { name: found.name, port: found.port, agent: options.agent, prefix };
+  const { host: name, address, port } = found;
+  const target = { name, address, port, agent: options.agent, prefix };
   return { type: 'service', target, path };
 }

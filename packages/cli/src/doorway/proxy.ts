@@ -15,6 +15,8 @@ import { rewriteHtml, rewriteLocation } from './rewrite.ts';
 export interface ProxyTarget {
   /** The service's name in the tailnet, such as `go`. */
   readonly name: string;
+  /** Its address there, which is dialled. */
+  readonly address: string;
   readonly port: number;
   /** Opens connections through the tunnel. */
   readonly agent: Agent;
@@ -100,7 +102,7 @@ export function forward(
 ): void {
   const upstream = request({
     agent: target.agent,
-    host: target.name,
+    host: target.address,
     port: target.port,
     method: req.method ?? 'GET',
     path,
@@ -162,7 +164,7 @@ export function forwardUpgrade(
 ): void {
   const upstream = request({
     agent: target.agent,
-    host: target.name,
+    host: target.address,
     port: target.port,
     method: req.method ?? 'GET',
     path,

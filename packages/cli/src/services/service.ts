@@ -11,6 +11,10 @@ export interface App {
 /** An app on its node. */
 export interface RunningService extends AsyncDisposable {
   readonly name: string;
+  /** The first label of its name in the tailnet, which may be another one. */
+  readonly host: string;
+  /** One of `ips`. */
+  readonly address: string;
   readonly summary: string;
   readonly port: number;
   readonly node: Server;
@@ -43,11 +47,16 @@ export async function runService(options: ServiceOptions): Promise<RunningServic
     listener.serve(http);
     return {
       name: options.name,
+      // An administrator may rename it at any time.
+      get host() {
+        return node.status().dnsName.split('.')[0] || options.name;
+      },
+      address: ips[0]!,
       summary: options.summary,
       port: 80,
       node,
       ips,
-      url: `http://${dnsName.split('.')[0] ?? options.name}/`,
+      url: `http://${dnsName.split('.')[0] || options.name}/`,
       async [Symbol.asyncDispose]() {
         await listener.close();
         http.closeAllConnections();

@@ -1,8 +1,9 @@
-// Auth keys: `cove-auth-<12 hex>-<48 hex>`, an identifier and a secret of 192 random bits of which a hash is kept.
+// Auth keys: `tskey-auth-<12 hex>-<48 hex>`, an identifier and a secret of 192 random bits of which a hash is kept. Tools
+// of others take nothing that does not begin so; keys of earlier versions began with `cove-auth-`.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { AuthKey } from '../state/tailnet.ts';
 
-const KEY = /^cove-auth-([0-9a-f]{12})-([0-9a-f]{48})$/;
+const KEY = /^(?:tskey|cove)-auth-([0-9a-f]{12})-([0-9a-f]{48})$/;
 
 export function hashSecret(secret: string): string {
   return createHash('sha256').update(secret).digest('hex');
@@ -15,7 +16,7 @@ export function generateAuthKey(): {
 } {
   const id = randomBytes(6).toString('hex');
   const secret = randomBytes(24).toString('hex');
-  return { id, secret, key: `cove-auth-${id}-${secret}` };
+  return { id, secret, key: `tskey-auth-${id}-${secret}` };
 }
 
 export type AuthKeyState = 'valid' | 'used' | 'expired' | 'revoked';
