@@ -21,6 +21,11 @@ export interface RunOptions {
   readonly timeout?: number;
 }
 
+export interface StartOptions extends RunOptions {
+  /** Leave standard input open, to write to. Default false. */
+  readonly input?: boolean;
+}
+
 /** One namespace. */
 export class Host {
   readonly name: string;
@@ -53,9 +58,9 @@ export class Host {
   }
 
   /** Starts a program that goes on; what it prints is kept for `output`. */
-  start(program: string, args: readonly string[], options: RunOptions = {}): Started {
+  start(program: string, args: readonly string[], options: StartOptions = {}): Started {
     const child = spawn('ip', ['netns', 'exec', this.namespace, program, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [options.input ? 'pipe' : 'ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
       ...(options.cwd !== undefined && { cwd: options.cwd }),
     });

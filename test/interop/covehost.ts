@@ -12,6 +12,7 @@ export class CoveHost implements AsyncDisposable {
   readonly host: Host;
   readonly cove: RunningCove;
   readonly #nodes: StockNode[] = [];
+  #wasKilled = false;
 
   private constructor(lab: Lab, host: Host, cove: RunningCove) {
     this.lab = lab;
@@ -58,6 +59,12 @@ export class CoveHost implements AsyncDisposable {
     return node;
   }
 
+  /** Ends `cove up` without a chance to say goodbye. */
+  async kill(): Promise<void> {
+    this.#wasKilled = true;
+    await this.cove.stop('SIGKILL');
+  }
+
   /** Rejects if `cove up` ended before, with what it wrote. */
   async [Symbol.asyncDispose](): Promise<void> {
     const { exitCode, signalCode } = this.cove.child;
@@ -65,6 +72,7 @@ export class CoveHost implements AsyncDisposable {
     await this.cove.stop();
     await this.lab[Symbol.asyncDispose]();
     const end = exitCode ?? signalCode;
-    if (end !== null) throw new Error(`cove up ended (${end}):\n${this.cove.errors()}`);
+    if (end !== null && !this.#wasKilled)
+      throw new Error(`cove up ended (${end}):\n${this.cove.errors()}`);
   }
 }

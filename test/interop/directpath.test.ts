@@ -9,7 +9,7 @@ import { eventually, type Host, Lab, type Started } from '../harness/lab.ts';
 import { CURRENT_RELEASE, missing, peerPath } from '../harness/peers.ts';
 import { StockNode } from '../harness/stocknode.ts';
 
-const RELEASES = [CURRENT_RELEASE, '1.90.9', '1.80.3'];
+const RELEASES = [CURRENT_RELEASE, '1.98.10', '1.90.9', '1.80.3', '1.68.0'];
 const CLI = fileURLToPath(new URL('../../../packages/cli/bin/cove.js', import.meta.url));
 const ECHO_NODE = fileURLToPath(new URL('./echonode.js', import.meta.url));
 /** Trust in a path lasts 6.5 s after its last sign of life. */

@@ -5,7 +5,13 @@ import { Stack, type StackOptions } from '@cove/netstack';
 import type { Crypto } from '@cove/protocol/crypto';
 import { type DiscoPublic, discoPublic, nodePublic, type PrivateKey } from '@cove/protocol/keys';
 import { parseAddr } from '@cove/protocol/netaddr';
-import { COUNT_NAMES, Device, PrefixTable, type Peer as WireGuardPeer } from '@cove/wireguard';
+import {
+  COUNT_NAMES,
+  Count,
+  Device,
+  PrefixTable,
+  type Peer as WireGuardPeer,
+} from '@cove/wireguard';
 import type { Clock } from './clock.ts';
 import { Filter, VERDICT_NAMES, Verdict } from './filter/filter.ts';
 import { PacketHeader, TCP, TCP_SYN, TSMP } from './filter/header.ts';
@@ -196,7 +202,12 @@ export class DataPath {
   /** A WireGuard datagram from outside; overwritten. */
   receive(buf: Uint8Array, offset: number, length: number, from: Path, now: number): void {
     this.#now = now;
-    this.device.receive(buf, offset, length, now, from);
+    const filed = this.device.receive(buf, offset, length, now, from);
+    // The peer goes on with a session from before our restart. It would find out in 15 seconds; the relay vouches
+    // for its key, so that it can be told at once.
+    if (filed === Count.UNKNOWN_INDEX && from.kind === 'relay') {
+      if (from.peer.wireguard?.hasSession(now) !== true) this.wakePeer(from.peer, now);
+    }
   }
 
   /** End of a batch, or a timer. */

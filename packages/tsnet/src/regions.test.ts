@@ -1,4 +1,4 @@
-// Relay regions come and go under a running node.
+// Relay regions come and go under a running node, and a node restarts behind its relay.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { afterEach, test } from 'node:test';
@@ -75,4 +75,29 @@ test('a node that starts while control is away makes home where its peers look f
   assert.deepEqual(a.homes, [2], 'at once, from the map');
   await until(() => measured.length > 0, 'a measurement');
   assert.deepEqual(a.homes, [2]);
+});
+
+test('a peer that sends under a session from before our restart is told so at once, not after 15 s', async () => {
+  const net = await tailnet(1);
+  const a = net.add({}, { openUdp: noUdp });
+  const b = net.add({}, { openUdp: noUdp });
+  net.publish();
+  b.engine.listenUdp({ port: 7 });
+  const sender = a.engine.listenUdp({ port: 0 });
+  const send = (): void => sender.send('hello', 7, '100.64.0.2');
+  send();
+  await until(() => a.engine.peerStatus()[0]?.active === true, 'a session');
+  await b.engine.close();
+  const again = net.add({}, { openUdp: noUdp, nodeKey: b.nodeKey });
+  again.node = { ...b.node };
+  net.engines.splice(net.engines.indexOf(b), 1);
+  // Nobody tells `a` of the restart.
+  again.engine.setNetworkMap(net.mapFor(again));
+  await until(() => again.connected.length > 0, 'it is at its relay');
+  const arrived = once(again.engine.listenUdp({ port: 7 }), 'message');
+  const timer = setInterval(send, 100);
+  const begun = performance.now();
+  await arrived;
+  clearInterval(timer);
+  assert.ok(performance.now() - begun < 4_000, `${performance.now() - begun} ms`);
 });

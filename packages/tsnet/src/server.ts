@@ -430,6 +430,11 @@ export class Server extends EventEmitter<ServerEvents> {
     return this.#engine?.netcheck;
   }
 
+  /** The relay region in which peers find this node: the nearest, not left for a small gain. 0: none yet. */
+  get homeRegion(): number {
+    return this.#engine?.homeDerp ?? 0;
+  }
+
   /** Packets dropped by reason, packets and bytes by direction, since the start. */
   counters(): Readonly<Record<string, number>> {
     return this.#engine?.counters() ?? {};

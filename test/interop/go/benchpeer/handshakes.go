@@ -90,7 +90,7 @@ func respond(file string) error {
 	var config strings.Builder
 	fmt.Fprintf(&config, "private_key=%s\n", inHex(given.PrivateKey))
 	for i, peer := range given.Peers {
-		fmt.Fprintf(&config, "public_key=%s\nallowed_ip=10.%d.%d.1/32\n", inHex(peer.PublicKey), 1+i/256, i%256)
+		fmt.Fprintf(&config, "public_key=%s\nallowed_ip=10.%d.%d.1/32\nendpoint=10.0.0.1:1\n", inHex(peer.PublicKey), 1+i/256, i%256)
 	}
 	if err := responder.IpcSetOperation(bufio.NewReader(strings.NewReader(config.String()))); err != nil {
 		return err

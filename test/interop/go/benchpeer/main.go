@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -210,21 +211,23 @@ func (p *peer) path(address string, seconds float64) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	until := time.Now().Add(duration(seconds))
-	for {
+	for until := time.Now().Add(duration(seconds)); ; time.Sleep(20 * time.Millisecond) {
+		// What crosses the tunnel makes the node look for a direct path.
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		result, err := local.Ping(ctx, ip, tailcfg.PingDisco)
+		local.Ping(ctx, ip, tailcfg.PingTSMP)
+		status, err := local.Status(ctx)
 		cancel()
-		if err == nil && result.Endpoint != "" {
-			return result.Endpoint, nil
-		}
-		if time.Now().After(until) {
-			if err == nil && result.Err != "" {
-				err = errors.New(result.Err)
-			}
+		if err != nil {
 			return "", err
 		}
-		time.Sleep(50 * time.Millisecond)
+		for _, other := range status.Peer {
+			if slices.Contains(other.TailscaleIPs, ip) && other.CurAddr != "" {
+				return other.CurAddr, nil
+			}
+		}
+		if time.Now().After(until) {
+			return "", nil
+		}
 	}
 }
 
