@@ -4,7 +4,7 @@ import type { WhoIs } from '@cove/tsnet';
 import { grantsOf, isTagged } from '@cove/web';
 import { GolinkError } from './errors.ts';
 import type { Link } from './links.ts';
-import type { Actor } from './store.ts';
+import type { Actor } from './store/store.ts';
 
 /** Grants of this capability with `{"admin": true}` make an admin. */
 export const GOLINK_CAPABILITY = 'tailscale.com/cap/golink';

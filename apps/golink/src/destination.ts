@@ -1,5 +1,6 @@
 // A link's destination, compiled once: default appending for a plain URL, a template when it contains `{{`.
 import { GolinkError } from './errors.ts';
+import type { Link } from './links.ts';
 import { buildLocation } from './location.ts';
 import { evaluate } from './template/evaluate.ts';
 import { parse, reads } from './template/parse.ts';
@@ -33,9 +34,12 @@ const words: Readonly<Record<TemplateError['kind'], GolinkError['code']>> = {
   user: 'ERR_USER_REQUIRED',
 };
 
-/** Never throws: a destination that does not parse fails when it is visited. */
-export function compile(long: string): Destination {
-  if (!long.includes('{{')) return compilePlain(long);
+/**
+ * Never throws: a destination that does not parse fails when it is visited. `append`: where what follows the name goes
+ * in a plain destination with a query or fragment: behind everything, or behind its path.
+ */
+export function compile(long: string, append: Link['append'] = 'end'): Destination {
+  if (!long.includes('{{')) return compilePlain(long, append);
   let nodes: readonly Node[];
   try {
     nodes = parse(long);
@@ -66,8 +70,10 @@ export function compile(long: string): Destination {
   };
 }
 
-function compilePlain(long: string): Destination {
-  const joint = long.endsWith('/') ? '' : '/';
+function compilePlain(long: string, append: Link['append']): Destination {
+  const end = append === 'path' ? long.search(/[?#]|$/) : long.length;
+  const [head, tail] = [long.slice(0, end), long.slice(end)];
+  const joint = head.endsWith('/') ? '' : '/';
   let bare: string | undefined;
   return {
     usesUser: false,
@@ -76,7 +82,7 @@ function compilePlain(long: string): Destination {
         bare ??= buildLocation(long, '');
         return bare;
       }
-      return buildLocation(path === '' ? long : long + joint + path, query);
+      return buildLocation(path === '' ? long : head + joint + path + tail, query);
     },
   };
 }

@@ -3,8 +3,8 @@ import type { FormTokens } from '@cove/web';
 import type { Access, Caller } from './access.ts';
 import { checkDestination } from './destination.ts';
 import { GolinkError } from './errors.ts';
-import { isValidName, type Link, linkId } from './links.ts';
-import type { Store } from './store.ts';
+import { isValidName, type Link, linkId, newLink } from './links.ts';
+import type { Store } from './store/store.ts';
 
 /** What a form token for creating a link is bound to; no link can have this name. */
 export const NEW_LINK = '.new';
@@ -63,7 +63,9 @@ export class Editor {
     checkDestination(long);
     const caller = await request.caller();
     const id = linkId(short);
-    const current = this.#store.links.get(id);
+    const current = await this.#store.find(id);
+    // Another name of a link that exists: nothing is made of the form, and the link is shown.
+    if (current !== undefined && current.id !== id) return { link: current, outcome: 'taken' };
     if (!(await this.#access.mayEdit(current, caller)))
       throw new GolinkError('ERR_FORBIDDEN', `cannot update link owned by "${current!.owner}"`);
     const trusted = request.trusted || this.#access.options.allowUnknownUsers;
@@ -77,8 +79,10 @@ export class Editor {
     const lastEdit = Math.floor(this.#now() / 1000);
     const link = await this.#store.change(id, caller, (before) => {
       refuseIfChanged(before, current);
-      const created = before?.created ?? lastEdit;
-      return { id, short, long, created, lastEdit, owner: owner === '' ? caller.login : owner };
+      const edited = { short, long, lastEdit, owner: owner === '' ? caller.login : owner };
+      return before === undefined
+        ? newLink({ ...edited, created: lastEdit })
+        : { ...before, ...edited };
     });
     return { link: link!, outcome: current === undefined ? 'created' : 'updated' };
   }
@@ -89,7 +93,7 @@ export class Editor {
     if (request.short === '') throw new GolinkError('ERR_REQUEST', 'short required');
     const token = await request.token();
     const caller = await request.caller();
-    const link = this.#store.links.get(linkId(request.short));
+    const link = await this.#store.find(linkId(request.short));
     if (link === undefined) throw new GolinkError('ERR_NOT_FOUND', '404 page not found');
     if (!(await this.#access.mayEdit(link, caller)))
       throw new GolinkError('ERR_FORBIDDEN', `cannot delete link owned by "${link.owner}"`);
@@ -110,6 +114,8 @@ export class Editor {
 
 /** The right to edit was checked against `seen`. */
 function refuseIfChanged(before: Link | undefined, seen: Link | undefined): void {
-  if (before?.owner !== seen?.owner)
+  const rights = (link: Link | undefined): string =>
+    link === undefined ? '' : JSON.stringify([link.owner, link.editors, link.openEdit]);
+  if (rights(before) !== rights(seen))
     throw new GolinkError('ERR_REQUEST', 'somebody else changed this link just now; look again');
 }

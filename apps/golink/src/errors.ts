@@ -18,6 +18,10 @@ export type GolinkErrorCode =
   /** Links that lead to each other without end. */
   | 'ERR_LOOP'
   | 'ERR_FORBIDDEN'
+  /** Another link has the name. */
+  | 'ERR_TAKEN'
+  /** The link was changed since the caller looked. */
+  | 'ERR_CONFLICT'
   | 'ERR_OWNER'
   | 'ERR_TOKEN'
   | 'ERR_IDENTITY'
@@ -38,6 +42,8 @@ const STATUS: Readonly<Record<GolinkErrorCode, number>> = {
   ERR_USER_REQUIRED: 401,
   ERR_LOOP: 500,
   ERR_FORBIDDEN: 403,
+  ERR_TAKEN: 409,
+  ERR_CONFLICT: 412,
   ERR_OWNER: 400,
   ERR_TOKEN: 400,
   ERR_IDENTITY: 500,

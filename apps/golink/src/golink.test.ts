@@ -303,7 +303,7 @@ test('the command line resolves names, paths and addresses, through links to lin
   await go.save('golang', 'https://go.dev/');
   await go.save('me', 'http://h/{{.User}}');
   const { golink } = go;
-  assert.equal(golink.resolve('meet'), 'https://meet.google.com/lookup/');
+  assert.equal(await golink.resolve('meet'), 'https://meet.google.com/lookup/');
   for (const argument of [
     'meet/foo',
     'go/meet/foo',
@@ -312,30 +312,14 @@ test('the command line resolves names, paths and addresses, through links to lin
     'm/foo',
     'chat/foo',
   ])
-    assert.equal(golink.resolve(argument), 'https://meet.google.com/lookup/foo', argument);
-  assert.equal(golink.resolve('cs'), 'http://codesearch/');
-  assert.equal(golink.resolve('cs/term'), 'http://codesearch/search?q=term');
-  assert.equal(golink.resolve('golang'), 'https://go.dev/');
-  assert.equal(golink.resolve('me', 'foo@example.com'), 'http://h/foo@example.com');
-  const code = (run: () => unknown): string => {
-    try {
-      return String(run());
-    } catch (error) {
-      return (error as GolinkError).code;
-    }
-  };
-  assert.equal(
-    code(() => golink.resolve('loop')),
-    'ERR_LOOP',
-  );
-  assert.equal(
-    code(() => golink.resolve('nope')),
-    'ERR_NOT_FOUND',
-  );
-  assert.equal(
-    code(() => golink.resolve('me')),
-    'ERR_USER_REQUIRED',
-  );
+    assert.equal(await golink.resolve(argument), 'https://meet.google.com/lookup/foo', argument);
+  assert.equal(await golink.resolve('cs'), 'http://codesearch/');
+  assert.equal(await golink.resolve('cs/term'), 'http://codesearch/search?q=term');
+  assert.equal(await golink.resolve('golang'), 'https://go.dev/');
+  assert.equal(await golink.resolve('me', 'foo@example.com'), 'http://h/foo@example.com');
+  await assert.rejects(golink.resolve('loop'), { code: 'ERR_LOOP' });
+  await assert.rejects(golink.resolve('nope'), { code: 'ERR_NOT_FOUND' });
+  await assert.rejects(golink.resolve('me'), { code: 'ERR_USER_REQUIRED' });
 });
 
 test('search is by owner, without case; everything else is refused', async () => {

@@ -7,14 +7,18 @@ import { Callers, FormTokens, type Identify } from '@cove/web';
 import { Access } from './access.ts';
 import { GolinkError } from './errors.ts';
 import { pathEscape } from './escape.ts';
+import { type Link, trimPunctuation } from './links.ts';
 import { destinationOf, findLink, resolveArgument, splitPath } from './lookup.ts';
 import { Pages } from './routes.ts';
 import { type ImportOptions, type ImportReport, importSnapshot, snapshotOf } from './snapshot.ts';
-import { Store } from './store.ts';
+import { Store } from './store/store.ts';
 import { readTarget } from './target.ts';
 
 export interface GolinkOptions {
-  /** Path of the SQLite file, made if absent, readable by its owner only; `:memory:` for none. */
+  /**
+   * Path of the SQLite file, made if absent, readable by its owner only; `:memory:` for none; or the `postgres://`
+   * address of a database that several replicas may share.
+   */
   readonly database: string;
   /**
    * The caller of a request, from the tunnel; undefined when the network does not know one; a rejection when it
@@ -34,6 +38,8 @@ export interface GolinkOptions {
   readonly readOnly?: boolean;
   /** Callers the network does not know may make links. */
   readonly allowUnknownUsers?: boolean;
+  /** Count clicks by caller and day as well; nobody's visits are recorded without it. */
+  readonly countVisitors?: boolean;
   /** Receives one sentence for each thing the person running this should know. Nothing is logged without it. */
   readonly log?: (message: string) => void;
   /** Milliseconds since the epoch. */
@@ -55,7 +61,7 @@ export interface Golink extends AsyncDisposable {
    * `user`: the login `.User` gives. Throws GolinkError ERR_NOT_FOUND, ERR_LOOP, ERR_USER_REQUIRED, ERR_TEMPLATE,
    * ERR_UNSUPPORTED, ERR_LOCATION.
    */
-  resolve(argument: string, user?: string): string;
+  resolve(argument: string, user?: string): Promise<string>;
   /** Writes what is still in memory and closes the database. */
   close(): Promise<void>;
 }
@@ -72,9 +78,10 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
     isPeerName = () => false,
     readOnly = false,
     allowUnknownUsers = false,
+    countVisitors = false,
   } = options;
   if (hostname === '') throw new TypeError('hostname: must not be empty');
-  const store = await Store.open({ file: options.database, now, log });
+  const store = await Store.open({ database: options.database, now, log, countVisitors });
   const callers = new Callers(options.identify);
   const access = new Access({ readOnly, allowUnknownUsers, isKnownUser });
   const tokens = new FormTokens(await store.secret('form-tokens', 32), now);
@@ -83,19 +90,36 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
     hosts: () => [hostname, ...hosts()],
   });
 
-  async function visit(req: IncomingMessage, res: ServerResponse, path: string, query: string) {
+  /** Answers at once where nothing needs to be waited for. */
+  function visit(req: IncomingMessage, res: ServerResponse, path: string, query: string) {
     const { short, rest } = splitPath(path);
     if (short.endsWith('+')) return redirect(res, `/.detail/${pathEscape(short.slice(0, -1))}`);
-    const link = findLink(store.links, short);
-    if (link === undefined) return pages.notFound(req, res, short);
-    store.count(link.id);
-    try {
-      const destination = destinationOf(link);
-      const user = destination.usesUser ? await login(req) : undefined;
-      redirect(res, destination.locate({ path: rest, query, user, now: now() }));
-    } catch (error) {
-      pages.problem(req, res, error);
-    }
+    const found = findLink(store, short);
+    const next = (link: Link | undefined): void | Promise<void> =>
+      link === undefined ? miss(req, res, short) : follow(req, res, link, rest, query);
+    return found instanceof Promise ? found.then(next) : next(found);
+  }
+
+  function miss(req: IncomingMessage, res: ServerResponse, short: string): Promise<void> {
+    store.clicks.miss(trimPunctuation(short));
+    return pages.notFound(req, res, short);
+  }
+
+  function follow(
+    req: IncomingMessage,
+    res: ServerResponse,
+    link: Link,
+    path: string,
+    query: string,
+  ): void | Promise<void> {
+    const destination = destinationOf(link);
+    if (destination.usesUser || countVisitors)
+      return login(req).then((user) => {
+        store.clicks.count(link.id, user);
+        redirect(res, destination.locate({ path, query, user, now: now() }));
+      });
+    store.clicks.count(link.id);
+    redirect(res, destination.locate({ path, query, user: undefined, now: now() }));
   }
 
   /** A lookup that fails makes an anonymous caller: links work for everyone. */
@@ -119,14 +143,20 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
           new GolinkError('ERR_REQUEST', 'The address is not valid percent-encoded UTF-8.'),
         );
       else if (target.path === '/' || target.path.startsWith('/.')) pages.serve(req, res, target);
-      else
-        visit(req, res, target.path, target.query).catch((error) => pages.problem(req, res, error));
+      else {
+        try {
+          visit(req, res, target.path, target.query)?.catch((error: unknown) =>
+            pages.problem(req, res, error),
+          );
+        } catch (error) {
+          pages.problem(req, res, error);
+        }
+      }
     },
     importSnapshot: (source, importOptions) =>
       importSnapshot(store, source, { login: '', node: '' }, importOptions),
     exportTo: (stream) => pipeline(Readable.from(snapshotOf(store)), stream),
-    resolve: (argument, user) =>
-      resolveArgument(store.links, argument, hostname, { user, now: now() }),
+    resolve: (argument, user) => resolveArgument(store, argument, hostname, { user, now: now() }),
     close,
     [Symbol.asyncDispose]: close,
   };

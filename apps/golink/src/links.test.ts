@@ -7,6 +7,7 @@ import {
   type Link,
   linkId,
   linkJson,
+  newLink,
   parseTime,
   trimPunctuation,
   ZERO_TIME,
@@ -37,14 +38,13 @@ test('a run of punctuation at the end is no part of a name', () => {
   assert.equal(trimPunctuation('([{}])'), '');
 });
 
-const link: Link = {
-  id: 'a',
+const link: Link = newLink({
   short: 'A',
   long: 'http://h/?a=1&b=<x>\u2028',
   created: ZERO_TIME,
   lastEdit: 1654131723,
   owner: 'foo@example.com',
-};
+});
 
 test('a link is JSON with five keys in order, with <, > and & escaped', () => {
   assert.equal(

@@ -1,8 +1,8 @@
 // A link, its name, and the JSON form that pages, the API and snapshots share.
 //
 // Names compare without case and without hyphens: the ID is the name in lower case, percent-escaped as a path
-// segment, every `-` removed. JSON has the keys Short, Long, Created, LastEdit, Owner in that order; times are
-// RFC 3339 in UTC; `<`, `>`, `&`, U+2028 and U+2029 are written as escapes.
+// segment, every `-` removed. JSON has the keys Short, Long, Created, LastEdit, Owner in that order, and behind them those golink
+// does not have, where they are set; times are RFC 3339 in UTC; `<`, `>`, `&`, U+2028 and U+2029 are written as escapes.
 import { toLower } from './casemap.ts';
 import { pathEscape } from './escape.ts';
 
@@ -19,6 +19,34 @@ export interface Link {
   readonly lastEdit: number;
   /** Login name, `tagged-devices` for a machine's; empty when unowned. */
   readonly owner: string;
+  readonly description: string;
+  /** Lower case, without blanks. */
+  readonly tags: readonly string[];
+  /** Who may edit besides the owner: logins, and groups as `group:name`. */
+  readonly editors: readonly string[];
+  /** Other names that lead here, as written. */
+  readonly aliases: readonly string[];
+  /** Everyone may edit. */
+  readonly openEdit: boolean;
+  /**
+   * Where what follows the name goes when a plain destination has a query or fragment: behind everything, as golink
+   * does, or behind the path.
+   */
+  readonly append: 'end' | 'path';
+  /** Grows by one with each change; 1 for a new link. */
+  readonly version: number;
+}
+
+/** What a snapshot of golink says of a link; the rest is as in a new link. */
+export type PlainLink = Pick<Link, 'short' | 'long' | 'owner' | 'created' | 'lastEdit'>;
+
+export function newLink(fields: PlainLink & Partial<Omit<Link, 'id' | 'version'>>): Link {
+  return {
+    ...{ description: '', tags: [], editors: [], aliases: [], openEdit: false, append: 'end' },
+    ...fields,
+    id: linkId(fields.short),
+    version: 1,
+  };
 }
 
 /** 0001-01-01T00:00:00Z, how an unset time is written. */
@@ -42,20 +70,26 @@ export function trimPunctuation(short: string): string {
   return short.slice(0, end);
 }
 
+/** The keys of a snapshot in their order, then those that golink does not have, where they say something. */
+export function linkFields(link: Link): Readonly<Record<string, unknown>> {
+  return {
+    Short: link.short,
+    Long: link.long,
+    Created: formatTime(link.created),
+    LastEdit: formatTime(link.lastEdit),
+    Owner: link.owner,
+    ...(link.description !== '' && { Description: link.description }),
+    ...(link.tags.length > 0 && { Tags: link.tags }),
+    ...(link.editors.length > 0 && { Editors: link.editors }),
+    ...(link.aliases.length > 0 && { Aliases: link.aliases }),
+    ...(link.openEdit && { OpenEdit: true }),
+    ...(link.append !== 'end' && { Append: link.append }),
+  };
+}
+
 /** One line, or indented by two spaces; no newline at the end. */
 export function linkJson(link: Link, indent?: 2): string {
-  const text = JSON.stringify(
-    {
-      Short: link.short,
-      Long: link.long,
-      Created: formatTime(link.created),
-      LastEdit: formatTime(link.lastEdit),
-      Owner: link.owner,
-    },
-    undefined,
-    indent,
-  );
-  return text.replace(
+  return JSON.stringify(linkFields(link), undefined, indent).replace(
     /[<>&\u2028\u2029]/g,
     (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );

@@ -2,6 +2,7 @@
 import { compile, type Destination, type Visit } from './destination.ts';
 import { GolinkError } from './errors.ts';
 import { type Link, linkId, trimPunctuation } from './links.ts';
+import type { Store } from './store/store.ts';
 
 /** `/who/p/q` -> `who` and `p/q`. */
 export interface LinkPath {
@@ -17,23 +18,40 @@ export function splitPath(path: string): LinkPath {
     : { short: path.slice(1, slash), rest: path.slice(slash + 1) };
 }
 
-/** By any spelling; failing that, without punctuation at the end. */
-export function findLink(links: ReadonlyMap<string, Link>, short: string): Link | undefined {
-  const link = links.get(linkId(short));
-  if (link !== undefined) return link;
-  const trimmed = trimPunctuation(short);
-  return trimmed === short ? undefined : links.get(linkId(trimmed));
+type Found = Link | undefined;
+
+/** By any spelling; failing that, without punctuation at the end. Waits only where the database is elsewhere. */
+export function findLink(store: Pick<Store, 'find'>, short: string): Found | Promise<Found> {
+  const found = store.find(linkId(short));
+  if (found instanceof Promise) return found.then((link) => link ?? findTrimmed(store, short));
+  return found ?? findTrimmed(store, short);
 }
 
-const destinations: WeakMap<Link, Destination> = new WeakMap();
+function findTrimmed(store: Pick<Store, 'find'>, short: string): Found | Promise<Found> {
+  const trimmed = trimPunctuation(short);
+  return trimmed === short ? undefined : store.find(linkId(trimmed));
+}
 
-/** Compiled when first visited, kept as long as the link is as it is. */
+/** Compiled destinations, oldest first. */
+const destinations: Map<string, Destination> = new Map();
+const MAX_DESTINATIONS = 4_000;
+/** Longer ones are compiled each time rather than kept. */
+const MAX_KEPT_LENGTH = 2_000;
+
+/** Compiled when first visited; some thousand are kept. */
 export function destinationOf(link: Link): Destination {
-  let destination = destinations.get(link);
-  if (destination === undefined) {
-    destination = compile(link.long);
-    destinations.set(link, destination);
+  const key = link.append === 'path' ? `path ${link.long}` : link.long;
+  const kept = destinations.get(key);
+  if (kept !== undefined) return kept;
+  const destination = compile(link.long, link.append);
+  if (key.length > MAX_KEPT_LENGTH) return destination;
+  if (destinations.size >= MAX_DESTINATIONS) {
+    for (const oldest of destinations.keys()) {
+      destinations.delete(oldest);
+      if (destinations.size <= MAX_DESTINATIONS / 2) break;
+    }
   }
+  destinations.set(key, destination);
   return destination;
 }
 
@@ -44,16 +62,16 @@ const MAX_HOPS = 10;
  * Where an argument of the command line leads: `name`, `name/path`, `go/name/path` or `http://anyhost/name/path`.
  * Links to links here (no host, or `hostname`) are followed. Throws GolinkError.
  */
-export function resolveArgument(
-  links: ReadonlyMap<string, Link>,
+export async function resolveArgument(
+  store: Pick<Store, 'find'>,
   argument: string,
   hostname: string,
   visit: Pick<Visit, 'user' | 'now'>,
-): string {
+): Promise<string> {
   let path = argumentPath(argument, hostname);
   for (let hop = 0; hop < MAX_HOPS; hop++) {
     const { short, rest } = splitPath(path);
-    const link = links.get(linkId(short));
+    const link = await store.find(linkId(short));
     if (link === undefined)
       throw new GolinkError('ERR_NOT_FOUND', `There is no link ${hostname}/${short}.`);
     const bytes = destinationOf(link).locate({ ...visit, path: rest, query: '' });

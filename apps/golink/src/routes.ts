@@ -21,15 +21,17 @@ import type { Access, Caller } from './access.ts';
 import { Editor, NEW_LINK } from './editing.ts';
 import { GolinkError } from './errors.ts';
 import { pathEscape } from './escape.ts';
-import { type Link, linkId, linkJson } from './links.ts';
+import { linkId, linkJson } from './links.ts';
 import { deletedPage, detailPage, savedPage } from './pages/detail.ts';
-import { composer, type Draft, type Row, type Scene } from './pages/frame.ts';
+import { composer, type Draft, type Scene, type Section } from './pages/frame.ts';
 import { helpPage, openSearch } from './pages/help.ts';
 import { homePage } from './pages/home.ts';
 import { listPage } from './pages/list.ts';
 import { problemPage } from './pages/problem.ts';
-import { snapshotOf, sortedByShort } from './snapshot.ts';
-import type { Store } from './store.ts';
+import { snapshotOf } from './snapshot.ts';
+import { changesOf } from './store/history.ts';
+import { countedLink, countLinks, type ListQuery, listLinks } from './store/listing.ts';
+import type { Store } from './store/store.ts';
 import { cleanPath, encodePath, type Target } from './target.ts';
 
 export interface PagesOptions {
@@ -49,6 +51,8 @@ const NOT_FOUND = '404 page not found';
 const MAX_POPULAR = 200;
 const MAX_RECENT = 8;
 const MAX_CHANGES = 12;
+/** Links on one page of a list. */
+const PAGE_ROWS = 1_000;
 
 export class Pages {
   readonly #options: PagesOptions;
@@ -111,9 +115,10 @@ export class Pages {
       return pipeline(Readable.from(snapshotOf(this.#options.store)), res);
     });
     app.all('/.export-stats', async (_req, res) => {
-      const rows = await this.#options.store.stats();
+      const { store } = this.#options;
+      await store.flush();
       res.setHeader('Content-Type', 'text/plain; charset=utf-8');
-      res.end(rows.map(({ id, at, clicks }) => `${id},${at},${clicks}\n`).join(''));
+      await pipeline(Readable.from(statsLines(store)), res);
     });
     app.use((_req, _res) => {
       throw new GolinkError('ERR_NOT_FOUND', NOT_FOUND);
@@ -154,7 +159,11 @@ export class Pages {
     res.statusCode = 404;
     this.#send(
       res,
-      this.#homeFor(this.#sceneOf(res, caller.who), caller, { draft, missing: short, isPeer }),
+      await this.#homeFor(this.#sceneOf(res, caller.who), caller, {
+        draft,
+        missing: short,
+        isPeer,
+      }),
     );
   }
 
@@ -244,39 +253,34 @@ export class Pages {
 
   async #home(req: Request, res: Response): Promise<void> {
     const caller = await this.#caller(req);
-    this.#send(res, this.#homeFor(this.#sceneOf(res, caller.who), caller, {}));
+    this.#send(res, await this.#homeFor(this.#sceneOf(res, caller.who), caller, {}));
   }
 
-  #homeFor(
+  async #homeFor(
     scene: Scene,
     caller: Caller,
     more: { readonly draft?: Draft; readonly missing?: string; readonly isPeer?: boolean },
-  ): string {
+  ): Promise<string> {
     const { store, tokens } = this.#options;
-    const rows = [...store.links.values()].map((link) => this.#row(link));
-    const popular = rows
-      .filter(({ clicks }) => clicks > 0)
-      .sort((a, b) => b.clicks - a.clicks || (a.link.short < b.link.short ? -1 : 1));
-    const recent = rows
-      .filter(({ link }) => link.lastEdit > 0)
-      .sort((a, b) => b.link.lastEdit - a.link.lastEdit || (a.link.short < b.link.short ? -1 : 1));
+    const [popular, recent, total] = await Promise.all([
+      listLinks(store, { order: 'clicks', used: true, limit: MAX_POPULAR }),
+      listLinks(store, { order: 'edited', limit: MAX_RECENT }),
+      countLinks(store),
+    ]);
     return homePage(scene, {
       token: tokens.issue(caller.login, NEW_LINK),
-      popular: popular.slice(0, MAX_POPULAR),
-      recent: recent.slice(0, MAX_RECENT),
-      total: rows.length,
+      popular: popular.links,
+      recent: recent.links.filter(({ link }) => link.lastEdit > 0),
+      total,
       ...more,
     });
   }
 
-  #row(link: Link): Row {
-    return { link, clicks: this.#options.store.clicks(link.id) };
-  }
-
   async #detail(req: Request, res: Response, name: string): Promise<void> {
     const { store, access, tokens } = this.#options;
-    const link = store.links.get(linkId(name));
-    if (link === undefined) throw new GolinkError('ERR_NOT_FOUND', NOT_FOUND);
+    const counted = await countedLink(store, linkId(name));
+    if (counted === undefined) throw new GolinkError('ERR_NOT_FOUND', NOT_FOUND);
+    const { link } = counted;
     if (name !== link.short) {
       const query = req.url.includes('?') ? req.url.slice(req.url.indexOf('?')) : '';
       res.redirect(302, `/.detail/${pathEscape(link.short)}${query}`);
@@ -296,8 +300,8 @@ export class Pages {
     this.#send(
       res,
       detailPage(this.#sceneOf(res, caller.who), {
-        ...this.#row(link),
-        changes: await store.changes(link.id, MAX_CHANGES),
+        ...counted,
+        changes: await changesOf(store, { id: link.id, limit: MAX_CHANGES }),
         exists: req.query['exists'] !== undefined,
         ...(editable ? { edit } : {}),
       }),
@@ -333,13 +337,13 @@ export class Pages {
       const caller = await this.#caller(req);
       const draft = { short, long, problem: error.message };
       res.status(error.status);
-      this.#send(res, this.#homeFor(this.#sceneOf(res, caller.who), caller, { draft }));
+      this.#send(res, await this.#homeFor(this.#sceneOf(res, caller.who), caller, { draft }));
     }
   }
 
   async #delete(req: Request, res: Response, name: string): Promise<void> {
     const { store, tokens } = this.#options;
-    const clicks = store.clicks(linkId(name));
+    const clicks = (await countedLink(store, linkId(name)))?.clicks ?? 0;
     const link = await this.#editor.delete({
       short: name,
       token: async () => (await readForm(req)).get('xsrf') ?? '',
@@ -352,11 +356,17 @@ export class Pages {
   }
 
   async #all(req: Request, res: Response): Promise<void> {
-    await this.#list(req, res, () => true, {
-      heading: 'All links',
-      current: 'all',
-      empty: 'No links yet.',
-    });
+    await this.#list(
+      req,
+      res,
+      '/.all',
+      {},
+      {
+        heading: 'All links',
+        current: 'all',
+        empty: 'No links yet.',
+      },
+    );
   }
 
   async #search(req: Request, res: Response): Promise<void> {
@@ -364,14 +374,20 @@ export class Pages {
     const owner = /^owner:(.*)$/s.exec(typeof query === 'string' ? query : '')?.[1];
     if (owner === undefined)
       throw new GolinkError('ERR_REQUEST', 'search only supports "owner:<email>"');
-    const wanted = asciiLower(owner);
     const caller = await this.#options.callers.of(req).catch(() => undefined);
-    const own = caller !== undefined && asciiLower(caller.user.loginName) === wanted;
-    await this.#list(req, res, (link) => asciiLower(link.owner) === wanted, {
-      heading: own ? 'My links' : `Links of ${owner}`,
-      ...(own ? { current: 'mine' } : {}),
-      empty: own ? 'You have not made a link yet.' : 'No links.',
-    });
+    const own = caller !== undefined && asciiLower(caller.user.loginName) === asciiLower(owner);
+    const path = `/.search?q=${encodeURIComponent(`owner:${owner}`)}`;
+    await this.#list(
+      req,
+      res,
+      path,
+      { owner },
+      {
+        heading: own ? 'My links' : `Links of ${owner}`,
+        ...(own ? { current: 'mine' } : {}),
+        empty: own ? 'You have not made a link yet.' : 'No links.',
+      },
+    );
   }
 
   async #mine(req: Request, res: Response): Promise<void> {
@@ -379,16 +395,36 @@ export class Pages {
     res.redirect(302, `/.search?q=${encodeURIComponent(`owner:${caller.login}`)}`);
   }
 
+  /** `path`: of the list's first page. */
   async #list(
     req: Request,
     res: Response,
-    keep: (link: Link) => boolean,
-    content: Parameters<typeof listPage>[2],
+    path: string,
+    query: Omit<ListQuery, 'limit' | 'after'>,
+    content: { readonly heading: string; readonly current?: Section; readonly empty: string },
   ): Promise<void> {
-    const links = sortedByShort(this.#options.store.links.values()).filter(keep);
-    const rows = links.map((link) => this.#row(link));
-    this.#send(res, listPage(await this.#scene(req, res), rows, content));
+    const { store } = this.#options;
+    const after = req.query['after'];
+    const [page, total] = await Promise.all([
+      listLinks(store, {
+        ...query,
+        limit: PAGE_ROWS,
+        ...(typeof after === 'string' && { after }),
+      }),
+      countLinks(store, query),
+    ]);
+    const next =
+      page.next === undefined
+        ? undefined
+        : `${path}${path.includes('?') ? '&' : '?'}after=${encodeURIComponent(page.next)}`;
+    const scene = await this.#scene(req, res);
+    this.#send(res, listPage(scene, page.links, { ...content, total, next }));
   }
+}
+
+async function* statsLines(store: Store): AsyncGenerator<string> {
+  for await (const rows of store.clicks.export())
+    yield rows.map(({ id, at, clicks }) => `${id},${at},${clicks}\n`).join('');
 }
 
 /** Errors that a person can mend in the form. */

@@ -7,8 +7,9 @@ import { createReadStream } from 'node:fs';
 import { isSafeUrl } from '@cove/web';
 import { compile } from './destination.ts';
 import { GolinkError } from './errors.ts';
-import { isValidName, type Link, linkId, linkJson, parseTime, ZERO_TIME } from './links.ts';
-import type { Actor, Store } from './store.ts';
+import { isValidName, type Link, linkJson, newLink, parseTime, ZERO_TIME } from './links.ts';
+import { listLinks } from './store/listing.ts';
+import type { Actor, Store } from './store/store.ts';
 
 export interface ImportProgress {
   readonly lines: number;
@@ -76,7 +77,7 @@ export async function importSnapshot(
     const links = batch.map(({ link }) => link);
     const added =
       options.dryRun === true
-        ? imagine(store, imagined, links)
+        ? await imagine(store, imagined, links)
         : await store.addMissing(links, actor);
     for (const { link, line } of batch) {
       if (added.has(link)) {
@@ -85,7 +86,7 @@ export async function importSnapshot(
         if (reason !== undefined) report.unresolvable.push({ line, short: link.short, reason });
         continue;
       }
-      const here = store.links.get(link.id) ?? imagined.get(link.id);
+      const here = (await store.find(link.id)) ?? imagined.get(link.id);
       if (here !== undefined && here.long === link.long && here.owner === link.owner)
         report.unchanged++;
       else
@@ -118,24 +119,24 @@ export async function importSnapshot(
   return report;
 }
 
-/** Lines of a snapshot, in parts of some hundred. */
-export function* snapshotOf(store: Store): Generator<string> {
-  const links = sortedByShort(store.links.values());
-  for (let i = 0; i < links.length; i += BATCH)
-    yield `${links
-      .slice(i, i + BATCH)
-      .map((link) => linkJson(link))
-      .join('\n')}\n`;
+/** Lines of a snapshot by name, in parts of some hundred. */
+export async function* snapshotOf(store: Store): AsyncGenerator<string> {
+  let after: string | undefined;
+  do {
+    const page = await listLinks(store, { limit: BATCH, ...(after !== undefined && { after }) });
+    if (page.links.length > 0) yield `${page.links.map(({ link }) => linkJson(link)).join('\n')}\n`;
+    after = page.next;
+  } while (after !== undefined);
 }
 
-export function sortedByShort(links: Iterable<Link>): Link[] {
-  return [...links].sort((a, b) => (a.short < b.short ? -1 : a.short > b.short ? 1 : 0));
-}
-
-function imagine(store: Store, imagined: Map<string, Link>, links: readonly Link[]): Set<Link> {
+async function imagine(
+  store: Store,
+  imagined: Map<string, Link>,
+  links: readonly Link[],
+): Promise<Set<Link>> {
   const added = new Set<Link>();
   for (const link of links) {
-    if (store.links.has(link.id) || imagined.has(link.id)) continue;
+    if (imagined.has(link.id) || (await store.find(link.id)) !== undefined) continue;
     imagined.set(link.id, link);
     added.add(link);
   }
@@ -181,7 +182,7 @@ function parseLine(text: string): Link | string | { short: string; reason: strin
   const lastEdit = texts['lastedit'] === '' ? ZERO_TIME : parseTime(texts['lastedit']!);
   if (created === undefined || lastEdit === undefined)
     return { short, reason: 'has a time that is not RFC 3339' };
-  return { id: linkId(short), short, long, owner: texts['owner']!, created, lastEdit };
+  return newLink({ short, long, owner: texts['owner']!, created, lastEdit });
 }
 
 /** Lines without their newline; undefined for one that is too long, of which no more than the limit was kept. */

@@ -2,7 +2,7 @@
 import { day, type Html, html } from '@cove/web';
 import { pathEscape } from '../escape.ts';
 import type { Link } from '../links.ts';
-import type { Change } from '../store.ts';
+import type { Change } from '../store/history.ts';
 import { count, destination, frame, ownerName, type Scene } from './frame.ts';
 
 export interface DetailContent {
@@ -77,22 +77,19 @@ const WORDS: Readonly<Record<Change['kind'], string>> = {
   update: 'changed it',
   delete: 'deleted it',
   import: 'imported it',
+  rename: 'renamed it',
+  restore: 'restored it',
 };
 
 function entry(change: Change): Html {
-  const before = long(change.before);
-  const after = long(change.after);
+  const before = change.before?.long;
+  const after = change.after?.long;
   const who = change.actor === '' ? 'Command line' : change.actor;
   const from =
     change.actor === 'tagged-devices' && change.actorNode !== '' ? ` (${change.actorNode})` : '';
   return html`<li><span><b>${who}${from}</b> ${WORDS[change.kind]}</span>
 ${before !== undefined && after !== undefined && before !== after && html`<span class="muted">was <span class="mono">${before}</span></span>`}
 <span class="muted">${day(new Date(change.at))}</span></li>`;
-}
-
-function long(json: string | null): string | undefined {
-  if (json === null) return undefined;
-  return (JSON.parse(json) as { Long?: string }).Long;
 }
 
 /** Shown after a link was saved. */

@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import SqliteDatabase from 'better-sqlite3';
-import { GolinkError } from './errors.ts';
-import { type Link, linkId } from './links.ts';
+import { GolinkError } from '../errors.ts';
+import { type Link, linkId, newLink } from '../links.ts';
+import { changesOf } from './history.ts';
+import { countedLink, countLinks, listLinks } from './listing.ts';
 import { Store } from './store.ts';
 
 const NOBODY = { login: '', node: '' };
@@ -19,12 +21,20 @@ function temporary(): { dir: string } & Disposable {
 }
 
 const open = (file: string, now: () => number = () => NOW): Promise<Store> =>
-  Store.open({ file, now, log: () => {} });
+  Store.open({ database: file, now, log: () => {} });
 
-const link = (short: string, long = `http://${short}/`): Link => ({
-  ...{ id: linkId(short), short, long, owner: 'foo@example.com' },
-  ...{ created: NOW / 1000, lastEdit: NOW / 1000 },
-});
+const link = (short: string, long = `http://${short}/`): Link =>
+  newLink({ short, long, owner: 'foo@example.com', created: NOW / 1000, lastEdit: NOW / 1000 });
+
+const clicks = async (store: Store, id: string): Promise<number | undefined> =>
+  (await countedLink(store, id))?.clicks;
+
+async function stats(store: Store): Promise<unknown[]> {
+  await store.flush();
+  const rows: unknown[] = [];
+  for await (const some of store.clicks.export()) rows.push(...some);
+  return rows;
+}
 
 const put = (store: Store, one: Link): Promise<Link | undefined> =>
   store.change(one.id, NOBODY, () => one);
@@ -35,17 +45,21 @@ test('links survive a restart, identical, and a deleted one is gone with its cli
   const first = await open(file);
   const links = [link('short'), link('Foo.Bar'), link('gone')];
   for (const one of links) await put(first, one);
-  first.count('gone');
-  first.count('short');
+  first.clicks.count('gone');
+  first.clicks.count('short');
   await first.change('gone', NOBODY, () => undefined);
   await first.close();
   const second = await open(file);
   assert.deepEqual(
-    [...second.links.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
+    (await listLinks(second, { limit: 10 })).links.map((counted) => counted.link),
     [links[1], links[0]],
   );
-  assert.equal(second.clicks('short'), 1);
-  assert.equal(second.clicks('gone'), 0);
+  assert.equal(await clicks(second, 'short'), 1);
+  assert.equal(await clicks(second, 'gone'), undefined);
+  assert.deepEqual(
+    (await stats(second)).map((row) => (row as { id: string }).id),
+    ['short'],
+  );
   await second.close();
 });
 
@@ -62,9 +76,9 @@ test('each change is an event with who, when, before and after; one that is refu
   );
   await store.change('x', actor, () => undefined);
   await store.change('never-there', actor, () => undefined);
-  const changes = await store.changes('x', 10);
+  const changes = await changesOf(store, { id: 'x', limit: 10 });
   assert.deepEqual(
-    changes.map(({ kind, before, after }) => [kind, long(before), long(after)]),
+    changes.map(({ kind, before, after }) => [kind, before?.long, after?.long]),
     [
       ['delete', 'http://2/', undefined],
       ['update', 'http://1/', 'http://2/'],
@@ -75,12 +89,9 @@ test('each change is an event with who, when, before and after; one that is refu
     [changes[0]!.at, changes[0]!.actor, changes[0]!.actorNode],
     [NOW, 'foo@example.com', 'laptop'],
   );
-  assert.equal((await store.changes('never-there', 10)).length, 0);
+  assert.equal((await changesOf(store, { id: 'never-there', limit: 10 })).length, 0);
   await store.close();
 });
-
-const long = (json: string | null): string | undefined =>
-  json === null ? undefined : JSON.parse(json).Long;
 
 test('changes asked for at once happen one after the other', async () => {
   const store = await open(':memory:');
@@ -93,7 +104,7 @@ test('changes asked for at once happen one after the other', async () => {
       })),
     ),
   );
-  assert.equal(store.links.get('n')!.long, '50');
+  assert.equal((await store.find('n'))!.long, '50');
   await store.close();
 });
 
@@ -104,18 +115,18 @@ test('clicks of a minute share a row, are summed after a restart and not lost by
   const store = await open(file, () => now);
   await put(store, link('a'));
   await put(store, link('B-c'));
-  store.count('a');
+  store.clicks.count('a');
   await store.flush();
   now += 30_000;
-  store.count('a');
-  store.count('bc');
+  store.clicks.count('a');
+  store.clicks.count('bc');
   await store.flush();
   now += 30_000;
-  store.count('a');
+  store.clicks.count('a');
   await store.close();
   const again = await open(file);
-  assert.equal(again.clicks('a'), 3);
-  assert.deepEqual(await again.stats(), [
+  assert.equal(await clicks(again, 'a'), 3);
+  assert.deepEqual(await stats(again), [
     { id: 'a', at: NOW / 1000, clicks: 2 },
     { id: 'bc', at: NOW / 1000, clicks: 1 },
     { id: 'a', at: NOW / 1000 + 60, clicks: 1 },
@@ -180,14 +191,12 @@ test('what another process writes is seen, and neither overwrites the other', as
   const two = await open(file);
   await put(one, link('a', 'http://one/'));
   await two.change('a', NOBODY, (before) => ({ ...before!, owner: 'two' }));
-  await one.flush();
-  assert.deepEqual([one.links.get('a')!.long, one.links.get('a')!.owner], ['http://one/', 'two']);
+  const seen = (await one.find('a'))!;
+  assert.deepEqual([seen.long, seen.owner], ['http://one/', 'two']);
   await Promise.all(
     Array.from({ length: 20 }, (_, i) => put(i % 2 === 0 ? one : two, link(`both${i}`))),
   );
-  await one.flush();
-  await two.flush();
-  assert.deepEqual([one.links.size, two.links.size], [21, 21]);
+  assert.deepEqual([await countLinks(one), await countLinks(two)], [21, 21]);
   await one.close();
   await two.close();
 });
@@ -201,7 +210,7 @@ test('after closing, everything answers ERR_CLOSED', async () => {
 
 test('a link whose creation was answered is there after kill -9', async () => {
   using tmp = temporary();
-  const script = fileURLToPath(new URL('./testing/writer.js', import.meta.url));
+  const script = fileURLToPath(new URL('../testing/writer.js', import.meta.url));
   // Three databases side by side, each killed five times, at different moments, always in the middle of writing.
   const lane = async (lane: number): Promise<number> => {
     const file = join(tmp.dir, `go${lane}.db`);
@@ -222,8 +231,9 @@ test('a link whose creation was answered is there after kill -9', async () => {
     }
     const store = await open(file);
     for (const name of answered) {
-      assert.ok(store.links.has(linkId(name)), name);
-      assert.equal((await store.changes(linkId(name), 2)).length, 1, `event of ${name}`);
+      const id = linkId(name);
+      assert.ok(await store.find(id), name);
+      assert.equal((await changesOf(store, { id, limit: 2 })).length, 1, `event of ${name}`);
     }
     await store.close();
     return answered.length;

@@ -10,7 +10,8 @@ const dir = mkdtempSync(join(tmpdir(), 'golink-db-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
 
 test('a disk that fills up inside a transaction: the cause is told, and the next transaction works', async () => {
-  const { db } = await openDatabase(join(dir, 'full.db'));
+  const database = await openDatabase(join(dir, 'full.db'));
+  const { db } = database;
   await sql`create table filler (bytes blob)`.execute(db);
   const { rows } = await sql<{ page_count: number }>`pragma page_count`.execute(db);
   await sql`pragma max_page_count = ${sql.lit(rows[0]!.page_count + 8)}`.execute(db);
@@ -22,5 +23,5 @@ test('a disk that fills up inside a transaction: the cause is told, and the next
   await insert(100);
   const { rows: kept } = await sql`select 1 from filler`.execute(db);
   assert.equal(kept.length, 1);
-  await db.destroy();
+  await database.close();
 });

@@ -1,0 +1,251 @@
+// Clicks: counted in memory, written every few seconds and on closing. Also names that nobody has made, and, only where
+// it is switched on, who followed what.
+import { sql } from 'kysely';
+import type { Database } from './database.ts';
+
+/** Clicks of one such period share a row, in seconds. */
+const PERIOD_S = 60;
+export const DAY_S = 86_400;
+/** Missing names remembered between two flushes, and the longest of them. */
+const MAX_MISSING = 1_000;
+const MAX_MISSING_NAME = 100;
+/** Missing names of one day. */
+const MAX_MISSING_A_DAY = 10_000;
+/** Kept for so many days. */
+const MISSING_DAYS = 90;
+
+export interface StatsRow {
+  readonly id: string;
+  /** Seconds since the epoch. */
+  readonly at: number;
+  readonly clicks: number;
+}
+
+interface Pending {
+  clicks: number;
+  /** By login; undefined unless visitors are counted. */
+  readonly logins: Map<string, number> | undefined;
+}
+
+export class Clicks {
+  readonly #database: Database;
+  readonly #now: () => number;
+  readonly #countsVisitors: boolean;
+  #pending: Map<string, Pending> = new Map();
+  #missing: Map<string, number> = new Map();
+  #period = Number.NEGATIVE_INFINITY;
+  #purgedDay = 0;
+  /** All since the start. */
+  total = 0;
+  missed = 0;
+
+  constructor(database: Database, now: () => number, countsVisitors: boolean) {
+    this.#database = database;
+    this.#now = now;
+    this.#countsVisitors = countsVisitors;
+  }
+
+  get countsVisitors(): boolean {
+    return this.#countsVisitors;
+  }
+
+  /** Counts one visit. `login`: of the caller, needed only where visitors are counted. */
+  count(id: string, login?: string): void {
+    this.total++;
+    let pending = this.#pending.get(id);
+    if (pending === undefined) {
+      pending = { clicks: 0, logins: this.#countsVisitors ? new Map() : undefined };
+      this.#pending.set(id, pending);
+    }
+    pending.clicks++;
+    if (pending.logins !== undefined && login !== undefined && login !== '')
+      pending.logins.set(login, (pending.logins.get(login) ?? 0) + 1);
+  }
+
+  /** Counts a visit to a name that no link has. */
+  miss(name: string): void {
+    this.missed++;
+    if (name === '' || name.length > MAX_MISSING_NAME) return;
+    const seen = this.#missing.get(name);
+    if (seen === undefined && this.#missing.size >= MAX_MISSING) return;
+    this.#missing.set(name, (seen ?? 0) + 1);
+  }
+
+  /** Counted and not yet written. */
+  unwritten(id: string): number {
+    return this.#pending.get(id)?.clicks ?? 0;
+  }
+
+  renamed(from: string, to: string): void {
+    const pending = this.#pending.get(from);
+    if (pending === undefined) return;
+    this.#pending.delete(from);
+    this.#pending.set(to, pending);
+  }
+
+  /** Everything counted so far, in one transaction; on failure it stays counted. */
+  async flush(): Promise<void> {
+    const now = Math.floor(this.#now() / 1000);
+    const day = now - (now % DAY_S);
+    if (this.#pending.size === 0 && this.#missing.size === 0 && day === this.#purgedDay) return;
+    if (now - this.#period >= PERIOD_S || now < this.#period) this.#period = now;
+    const batch = this.#pending;
+    const missing = this.#missing;
+    this.#pending = new Map();
+    this.#missing = new Map();
+    try {
+      await this.#write(batch, missing, day);
+      this.#purgedDay = day;
+    } catch (error) {
+      for (const [id, { clicks, logins }] of batch) {
+        const pending = this.#pending.get(id);
+        if (pending === undefined) this.#pending.set(id, { clicks, logins });
+        else {
+          pending.clicks += clicks;
+          for (const [login, n] of logins ?? [])
+            pending.logins?.set(login, (pending.logins.get(login) ?? 0) + n);
+        }
+      }
+      for (const [name, n] of missing) this.#missing.set(name, (this.#missing.get(name) ?? 0) + n);
+      throw error;
+    }
+  }
+
+  async #write(
+    batch: ReadonlyMap<string, Pending>,
+    missing: ReadonlyMap<string, number>,
+    day: number,
+  ): Promise<void> {
+    await this.#database.db.transaction().execute(async (tx) => {
+      for (const [id, { clicks, logins }] of batch) {
+        // A link deleted meanwhile leaves no clicks behind.
+        const { numUpdatedRows } = await tx
+          .updateTable('links')
+          .set((eb) => ({ clicks: eb('clicks', '+', clicks) }))
+          .where('id', '=', id)
+          .where('deleted', 'is', null)
+          .executeTakeFirst();
+        if (numUpdatedRows === 0n) continue;
+        await tx
+          .insertInto('stats')
+          .values({ link_id: id, at: this.#period, clicks })
+          .onConflict((conflict) =>
+            conflict
+              .columns(['link_id', 'at'])
+              .doUpdateSet((eb) => ({ clicks: eb('stats.clicks', '+', clicks) })),
+          )
+          .execute();
+        for (const [login, n] of logins ?? [])
+          await tx
+            .insertInto('visitors')
+            .values({ link_id: id, login, at: day, clicks: n })
+            .onConflict((conflict) =>
+              conflict
+                .columns(['link_id', 'at', 'login'])
+                .doUpdateSet((eb) => ({ clicks: eb('visitors.clicks', '+', n) })),
+            )
+            .execute();
+      }
+      const known =
+        missing.size === 0
+          ? 0
+          : Number(
+              (
+                await tx
+                  .selectFrom('missing')
+                  .select((eb) => eb.fn.countAll().as('n'))
+                  .where('at', '=', day)
+                  .executeTakeFirstOrThrow()
+              ).n,
+            );
+      for (const [name, n] of known >= MAX_MISSING_A_DAY ? [] : missing)
+        await tx
+          .insertInto('missing')
+          .values({ name, at: day, visits: n })
+          .onConflict((conflict) =>
+            conflict
+              .columns(['at', 'name'])
+              .doUpdateSet((eb) => ({ visits: eb('missing.visits', '+', n) })),
+          )
+          .execute();
+      if (day !== this.#purgedDay)
+        await tx
+          .deleteFrom('missing')
+          .where('at', '<', day - MISSING_DAYS * DAY_S)
+          .execute();
+    });
+  }
+
+  /** Rows of living links by period, oldest first, in parts. */
+  async *export(): AsyncGenerator<readonly StatsRow[]> {
+    let last: { at: number; id: string } | undefined;
+    for (;;) {
+      const rows: StatsRow[] = await this.#database.reader
+        .selectFrom('stats')
+        .innerJoin('links', 'links.id', 'stats.link_id')
+        .select(['stats.link_id as id', 'stats.at', 'stats.clicks'])
+        .where('links.deleted', 'is', null)
+        .$if(last !== undefined, (query) =>
+          query.where(sql<boolean>`(stats.at, stats.link_id) > (${last!.at}, ${last!.id})`),
+        )
+        .orderBy('stats.at')
+        .orderBy('stats.link_id')
+        .limit(5_000)
+        .execute();
+      if (rows.length === 0) return;
+      yield rows;
+      last = rows.at(-1);
+    }
+  }
+
+  /** Clicks of one link, or of all, by day or hour; periods without clicks are left out. Oldest first. */
+  async series(
+    id: string | undefined,
+    from: number,
+    step: number,
+  ): Promise<readonly { readonly at: number; readonly clicks: number }[]> {
+    const bucket = sql<number>`at - (at % ${sql.lit(step)})`;
+    return this.#database.reader
+      .selectFrom('stats')
+      .select((eb) => [bucket.as('at'), eb.fn.sum<number>('clicks').as('clicks')])
+      .where('at', '>=', from)
+      .$if(id !== undefined, (query) => query.where('link_id', '=', id!))
+      .groupBy(bucket)
+      .orderBy(bucket)
+      .execute();
+  }
+
+  /** Names people looked for most since `from`. */
+  async missing(
+    from: number,
+    limit: number,
+  ): Promise<readonly { readonly name: string; readonly visits: number }[]> {
+    return this.#database.reader
+      .selectFrom('missing')
+      .select((eb) => ['name', eb.fn.sum<number>('visits').as('visits')])
+      .where('at', '>=', from)
+      .groupBy('name')
+      .orderBy('visits', 'desc')
+      .orderBy('name')
+      .limit(limit)
+      .execute();
+  }
+
+  /** Who followed a link most since `from`. */
+  async visitors(
+    id: string,
+    from: number,
+    limit: number,
+  ): Promise<readonly { readonly login: string; readonly clicks: number }[]> {
+    return this.#database.reader
+      .selectFrom('visitors')
+      .select((eb) => ['login', eb.fn.sum<number>('clicks').as('clicks')])
+      .where('link_id', '=', id)
+      .where('at', '>=', from)
+      .groupBy('login')
+      .orderBy('clicks', 'desc')
+      .orderBy('login')
+      .limit(limit)
+      .execute();
+  }
+}

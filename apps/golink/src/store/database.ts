@@ -1,0 +1,48 @@
+// What the store needs of a database: typed queries, and the one lookup that every visit makes.
+import type { Kysely, Transaction } from 'kysely';
+import { GolinkError } from '../errors.ts';
+import type { Link } from '../links.ts';
+import type { DatabaseKind, Tables } from './schema.ts';
+
+export interface Database {
+  readonly kind: DatabaseKind;
+  /** For changes; one transaction at a time where the database has only one writer. */
+  readonly db: Kysely<Tables>;
+  /** For reading: sees only what has been committed. */
+  readonly reader: Kysely<Tables>;
+  /** A living link by its ID or by that of another name of it, as it is in the database now. */
+  find(id: string): Link | undefined | Promise<Link | undefined>;
+  /** Holds other writers of one link back until the transaction ends. */
+  lock(tx: Transaction<Tables>, id: string): Promise<void>;
+  /** Whether the statement failed only because somebody else wrote at the same time. */
+  isConflict(error: unknown): boolean;
+  /** Any error of the database as a GolinkError; others of ours pass as they are. */
+  error(error: unknown): GolinkError;
+  close(): Promise<void>;
+}
+
+/** A `postgres://` or `postgresql://` address; anything else is a file's path, or `:memory:`. */
+export function isPostgresAddress(database: string): boolean {
+  return /^postgres(?:ql)?:\/\//i.test(database);
+}
+
+/**
+ * Opens and migrates. `database`: path of a SQLite file, `:memory:`, or a `postgres://` address. Throws GolinkError
+ * ERR_DATABASE, ERR_DATABASE_CORRUPT or ERR_DATABASE_FOREIGN.
+ */
+export async function openDatabase(database: string): Promise<Database> {
+  if (isPostgresAddress(database)) {
+    const { openPostgres } = await import('./postgres.ts');
+    return openPostgres(database);
+  }
+  const { openSqlite } = await import('./sqlite.ts');
+  return openSqlite(database);
+}
+
+/** `where`: the file or server, without secrets. */
+export function unusable(where: string, cause: unknown): GolinkError {
+  const why = cause instanceof Error ? cause.message || cause.name : String(cause);
+  return new GolinkError('ERR_DATABASE', `The database ${where} cannot be used: ${why}.`, {
+    cause,
+  });
+}

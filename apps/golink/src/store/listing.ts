@@ -1,0 +1,300 @@
+// Lists of links, a page at a time, and search.
+import { type ExpressionBuilder, type SelectQueryBuilder, sql } from 'kysely';
+import { GolinkError } from '../errors.ts';
+import { type Link, linkId } from '../links.ts';
+import type { Clicks } from './clicks.ts';
+import { fromRow, LINK_COLUMNS, type LinkRow } from './record.ts';
+import type { DatabaseKind, Tables } from './schema.ts';
+import type { Store } from './store.ts';
+
+export interface CountedLink {
+  readonly link: Link;
+  /** Of all time, up to this moment in this process. */
+  readonly clicks: number;
+}
+
+/** `short`: by name, bytewise. `clicks`: most used first. `edited`: newest change first. */
+export type ListOrder = 'short' | 'clicks' | 'edited';
+
+export interface ListQuery {
+  readonly order?: ListOrder;
+  /** Compared without the case of Latin letters. */
+  readonly owner?: string;
+  /** Owner or editor; exactly. */
+  readonly mine?: string;
+  readonly tag?: string;
+  /** Only links followed at least once. */
+  readonly used?: boolean;
+  /** Only links not followed since, in seconds since the epoch, and not changed since either. */
+  readonly unusedSince?: number;
+  /** What a page before gave as `next`. */
+  readonly after?: string;
+  readonly limit: number;
+}
+
+export interface Page {
+  readonly links: readonly CountedLink[];
+  /** Of the next page; undefined on the last. */
+  readonly next: string | undefined;
+}
+
+type Counted = LinkRow & { readonly clicks: number };
+type LinkQuery<O> = SelectQueryBuilder<Tables, 'links', O>;
+
+const COLUMNS = [
+  ...LINK_COLUMNS.map((column) => `links.${column}` as const),
+  'links.clicks',
+] as const;
+
+export function counted(clicks: Clicks, row: Counted): CountedLink {
+  return { link: fromRow(row), clicks: row.clicks + clicks.unwritten(row.id) };
+}
+
+/** Throws GolinkError ERR_REQUEST for a cursor that is none, ERR_DATABASE. */
+export async function listLinks(store: Store, query: ListQuery): Promise<Page> {
+  const { order = 'short', limit } = query;
+  const after = query.after === undefined ? undefined : parseCursor(query.after, order);
+  const rows = await store.read((db) => {
+    const base = filtered(db.selectFrom('links'), query).select(COLUMNS) as LinkQuery<Counted>;
+    const next = after === undefined ? base : base.where((eb) => behind(eb, order, after));
+    return ordered(next, order)
+      .limit(limit + 1)
+      .execute();
+  });
+  const shown = rows.slice(0, limit);
+  const last = shown.at(-1);
+  return {
+    links: shown.map((row) => counted(store.clicks, row)),
+    next: rows.length > limit && last !== undefined ? cursorOf(last, order) : undefined,
+  };
+}
+
+/** How many links a list has. */
+export async function countLinks(
+  store: Store,
+  query: Omit<ListQuery, 'limit'> = {},
+): Promise<number> {
+  const row = await store.read((db) =>
+    filtered(db.selectFrom('links'), query)
+      .select((eb) => eb.fn.countAll().as('n'))
+      .executeTakeFirstOrThrow(),
+  );
+  return Number(row.n);
+}
+
+/** One link with its clicks. */
+export async function countedLink(store: Store, id: string): Promise<CountedLink | undefined> {
+  const found = await store.find(id);
+  if (found === undefined) return undefined;
+  const row = await store.read((db) =>
+    db.selectFrom('links').select('clicks').where('id', '=', found.id).executeTakeFirst(),
+  );
+  return { link: found, clicks: (row?.clicks ?? 0) + store.clicks.unwritten(found.id) };
+}
+
+/** Links that were deleted less than 30 days ago, latest first. */
+export async function deletedLinks(
+  store: Store,
+  limit: number,
+): Promise<readonly { readonly link: Link; readonly at: number; readonly by: string }[]> {
+  const rows = await store.read((db) =>
+    db
+      .selectFrom('links')
+      .select([...LINK_COLUMNS, 'deleted', 'deleted_by'])
+      .where('deleted', 'is not', null)
+      .orderBy('deleted', 'desc')
+      .orderBy('short')
+      .limit(limit)
+      .execute(),
+  );
+  return rows.map((row) => ({ link: fromRow(row), at: row.deleted!, by: row.deleted_by }));
+}
+
+/**
+ * Links that have every word of `text` in name, destination, owner, description, tags or other names. `owner:` and `tag:`
+ * before a word ask for just that. First the link of that very name, then names that begin so, then the rest.
+ */
+export async function searchLinks(
+  store: Store,
+  text: string,
+  limit: number,
+): Promise<readonly CountedLink[]> {
+  const found = new Map<string, CountedLink>();
+  const take = (rows: readonly Counted[]): void => {
+    for (const row of rows)
+      if (found.size < limit && !found.has(row.id)) found.set(row.id, counted(store.clicks, row));
+  };
+  const words = text.trim().split(/\s+/).filter(Boolean).slice(0, MAX_WORDS);
+  if (words.length === 0) return [];
+  if (words.length === 1 && !/^(?:owner|tag):/i.test(words[0]!)) {
+    const exact = await countedLink(store, linkId(words[0]!));
+    if (exact !== undefined) found.set(exact.link.id, exact);
+    take(await prefixed(store, words[0]!, limit));
+  }
+  if (found.size < limit) take(await matching(store, words, limit));
+  return [...found.values()];
+}
+
+/** Names that begin so, most used first. */
+export async function suggestLinks(
+  store: Store,
+  prefix: string,
+  limit: number,
+): Promise<readonly CountedLink[]> {
+  return (await prefixed(store, prefix, limit)).map((row) => counted(store.clicks, row));
+}
+
+const MAX_WORDS = 8;
+/** Of names that begin alike the most used are chosen among so many. */
+const PREFIXED = 1_000;
+
+async function prefixed(store: Store, prefix: string, limit: number): Promise<readonly Counted[]> {
+  const id = linkId(prefix);
+  if (id === '') return [];
+  return store.read(async (db) => {
+    const some = db
+      .selectFrom('links')
+      .select(COLUMNS)
+      .where('id', '>=', id)
+      .where('id', '<', `${id}\u{10ffff}`)
+      .where('deleted', 'is', null)
+      .orderBy('id')
+      .limit(PREFIXED)
+      .as('links');
+    return db
+      .selectFrom(some)
+      .selectAll()
+      .orderBy('clicks', 'desc')
+      .orderBy('short')
+      .limit(limit)
+      .execute();
+  });
+}
+
+function matching(
+  store: Store,
+  words: readonly string[],
+  limit: number,
+): Promise<readonly Counted[]> {
+  return store.read(async (db, kind) => {
+    let query = db.selectFrom('links').select(COLUMNS).where('links.deleted', 'is', null);
+    if (kind === 'sqlite') {
+      const long = words.filter((word) => [...bare(word)].length >= 3);
+      if (long.length > 0)
+        query = query.where(
+          sql<boolean>`links.num in (select rowid from links_search where links_search match ${long.map(fts).join(' ')})`,
+        );
+      // Shorter ones are not in the index.
+      for (const word of words) if (!long.includes(word)) query = query.where(like(word, kind));
+    } else for (const word of words) query = query.where(like(word, kind));
+    return query.limit(limit).execute();
+  });
+}
+
+const FIELD = /^(owner|tag):/i;
+
+function bare(word: string): string {
+  return word.replace(FIELD, '');
+}
+
+/** A word as SQLite's full-text query wants it. */
+function fts(word: string): string {
+  const field = FIELD.exec(word)?.[1]?.toLowerCase();
+  const quoted = `"${bare(word).replaceAll('"', '""').replaceAll('\0', '')}"`;
+  if (field === undefined) return quoted;
+  return `${field === 'tag' ? 'tags' : 'owner'} : ${quoted}`;
+}
+
+function like(word: string, kind: DatabaseKind) {
+  const field = FIELD.exec(word)?.[1]?.toLowerCase();
+  const pattern = `%${bare(word)
+    .replaceAll('\0', '')
+    .replace(/[\\%_]/g, '\\$&')}%`;
+  const text =
+    field === 'owner'
+      ? sql`links.owner`
+      : field === 'tag'
+        ? sql`links.tags`
+        : sql`(links.short || ' ' || links.long || ' ' || links.owner || ' ' || links.description || ' ' || links.tags || ' ' || links.aliases)`;
+  return kind === 'sqlite'
+    ? sql<boolean>`${text} like ${pattern} escape '\\'`
+    : sql<boolean>`${text} ilike ${pattern}`;
+}
+
+function filtered<O>(query: LinkQuery<O>, filter: Omit<ListQuery, 'limit'>): LinkQuery<O> {
+  let result = query.where('links.deleted', 'is', null);
+  const { owner, mine, tag, used, unusedSince } = filter;
+  if (owner !== undefined)
+    result = result.where(sql<boolean>`lower(links.owner) = ${asciiLower(owner)}`);
+  if (mine !== undefined)
+    result = result.where((eb) =>
+      eb.or([
+        eb('links.owner', '=', mine),
+        sql<boolean>`' ' || links.editors || ' ' like ${`% ${escapeLike(mine)} %`} escape '\\'`,
+      ]),
+    );
+  if (tag !== undefined)
+    result = result.where(
+      sql<boolean>`' ' || links.tags || ' ' like ${`% ${escapeLike(tag.toLowerCase())} %`} escape '\\'`,
+    );
+  if (used === true) result = result.where('links.clicks', '>', 0);
+  if (unusedSince !== undefined)
+    result = result
+      .where('links.last_edit', '<', unusedSince)
+      .where(
+        sql<boolean>`not exists (select 1 from stats where stats.link_id = links.id and stats.at >= ${unusedSince})`,
+      );
+  return result;
+}
+
+function escapeLike(text: string): string {
+  return text.replace(/[\\%_]/g, '\\$&');
+}
+
+/** Upper and lower case of the Latin letters are one for searching. */
+function asciiLower(text: string): string {
+  return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+}
+
+interface Cursor {
+  readonly value: number;
+  readonly short: string;
+}
+
+function ordered<O>(query: LinkQuery<O>, order: ListOrder): LinkQuery<O> {
+  if (order === 'clicks') return query.orderBy('links.clicks', 'desc').orderBy('links.short');
+  if (order === 'edited') return query.orderBy('links.last_edit', 'desc').orderBy('links.short');
+  return query.orderBy('links.short').orderBy('links.id');
+}
+
+function behind(eb: ExpressionBuilder<Tables, 'links'>, order: ListOrder, after: Cursor) {
+  if (order === 'short') return eb('links.short', '>', after.short);
+  const column = order === 'clicks' ? 'links.clicks' : 'links.last_edit';
+  return eb.or([
+    eb(column, '<', after.value),
+    eb.and([eb(column, '=', after.value), eb('links.short', '>', after.short)]),
+  ]);
+}
+
+function cursorOf(row: Counted, order: ListOrder): string {
+  const value = order === 'clicks' ? row.clicks : order === 'edited' ? row.last_edit : 0;
+  return Buffer.from(JSON.stringify([order, value, row.short])).toString('base64url');
+}
+
+function parseCursor(text: string, order: ListOrder): Cursor {
+  try {
+    const [of, value, short] = JSON.parse(
+      Buffer.from(text, 'base64url').toString('utf8'),
+    ) as unknown[];
+    if (
+      of === order &&
+      typeof value === 'number' &&
+      Number.isFinite(value) &&
+      typeof short === 'string'
+    )
+      return { value, short };
+  } catch {
+    // As any other text that is no cursor.
+  }
+  throw new GolinkError('ERR_REQUEST', 'This is no place in this list; begin at its first page.');
+}

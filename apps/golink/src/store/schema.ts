@@ -1,0 +1,216 @@
+// Tables and migrations, for SQLite and PostgreSQL. Times are seconds since the epoch, except in `changes`, where they
+// are milliseconds. Lists of words (tags, editors, aliases) are kept as one text with a blank between words.
+import { type ColumnType, type Generated, type Kysely, type Migration, sql } from 'kysely';
+
+export interface LinkTable {
+  num: Generated<number>;
+  /** Normalised name. */
+  id: string;
+  short: string;
+  long: string;
+  owner: string;
+  description: string;
+  tags: string;
+  editors: string;
+  aliases: string;
+  open_edit: number;
+  append: string;
+  created: number;
+  last_edit: number;
+  /** Grows by one with each change. */
+  version: number;
+  /** All clicks that were flushed. */
+  clicks: Generated<number>;
+  /** When it was deleted; null while it lives. */
+  deleted: number | null;
+  deleted_by: Generated<string>;
+}
+
+export interface Tables {
+  links: LinkTable;
+  /** Other names of links; an index over `links.aliases`. */
+  aliases: { id: string; link_id: string };
+  /** One row for each change of a link, written in the same transaction. `before` and `after`: the link as JSON. */
+  changes: {
+    seq: Generated<number>;
+    at: number;
+    kind: ColumnType<ChangeKind, ChangeKind, never>;
+    link_id: string;
+    /** Login name, and the node it came from; both empty for the command line. */
+    actor: string;
+    actor_node: string;
+    before: string | null;
+    after: string | null;
+  };
+  /** Clicks counted since the row before. */
+  stats: { link_id: string; at: number; clicks: number };
+  /** Names people followed and nobody has made, by day. */
+  missing: { name: string; at: number; visits: number };
+  /** Clicks by caller and day, kept only where that is switched on. */
+  visitors: { link_id: string; login: string; at: number; clicks: number };
+  /** API tokens of scripts. `hash`: SHA-256 of the secret, in hex. */
+  tokens: {
+    id: string;
+    name: string;
+    hash: string;
+    owner: string;
+    scopes: string;
+    created: number;
+    expires: number | null;
+    last_used: number | null;
+    revoked: number | null;
+  };
+  settings: { name: string; value: string };
+}
+
+export type ChangeKind = 'create' | 'update' | 'rename' | 'delete' | 'import' | 'restore';
+
+export type DatabaseKind = 'sqlite' | 'postgres';
+
+/** In order of their names. */
+export function migrations(kind: DatabaseKind): Readonly<Record<string, Migration>> {
+  return {
+    '2026-11-21-links': { up: (db) => firstTables(db, kind) },
+    '2026-11-22-service': { up: (db) => serviceTables(db, kind) },
+  };
+}
+
+async function firstTables(db: Kysely<unknown>, kind: DatabaseKind): Promise<void> {
+  await db.schema
+    .createTable('links')
+    .addColumn('id', 'text', (c) => c.primaryKey())
+    .addColumn('short', 'text', (c) => c.notNull())
+    .addColumn('long', 'text', (c) => c.notNull())
+    .addColumn('owner', 'text', (c) => c.notNull())
+    .addColumn('created', 'bigint', (c) => c.notNull())
+    .addColumn('last_edit', 'bigint', (c) => c.notNull())
+    .execute();
+  await db.schema
+    .createTable('changes')
+    .addColumn('seq', kind === 'sqlite' ? 'integer' : 'bigserial', (c) =>
+      kind === 'sqlite' ? c.primaryKey().autoIncrement() : c.primaryKey(),
+    )
+    .addColumn('at', 'bigint', (c) => c.notNull())
+    .addColumn('kind', 'text', (c) => c.notNull())
+    .addColumn('link_id', 'text', (c) => c.notNull())
+    .addColumn('actor', 'text', (c) => c.notNull())
+    .addColumn('actor_node', 'text', (c) => c.notNull())
+    .addColumn('before', 'text')
+    .addColumn('after', 'text')
+    .execute();
+  await db.schema
+    .createIndex('changes_by_link')
+    .on('changes')
+    .columns(['link_id', 'seq'])
+    .execute();
+  await db.schema
+    .createTable('stats')
+    .addColumn('link_id', 'text', (c) => c.notNull())
+    .addColumn('at', 'bigint', (c) => c.notNull())
+    .addColumn('clicks', 'bigint', (c) => c.notNull())
+    .addPrimaryKeyConstraint('stats_key', ['link_id', 'at'])
+    .execute();
+  await db.schema
+    .createTable('settings')
+    .addColumn('name', 'text', (c) => c.primaryKey())
+    .addColumn('value', 'text', (c) => c.notNull())
+    .execute();
+}
+
+/** Links get a number that search can refer to, more fields, and a total of their clicks. */
+async function serviceTables(db: Kysely<unknown>, kind: DatabaseKind): Promise<void> {
+  const isSqlite = kind === 'sqlite';
+  // Names sort by their bytes, as in golink, whatever the database's language.
+  const name = isSqlite ? sql`text` : sql`text collate "C"`;
+  await db.schema.alterTable('links').renameTo('old_links').execute();
+  await db.schema
+    .createTable('links')
+    .addColumn('num', isSqlite ? 'integer' : 'bigserial', (c) =>
+      isSqlite ? c.primaryKey().autoIncrement() : c.primaryKey(),
+    )
+    .addColumn('id', name, (c) => c.notNull().unique())
+    .addColumn('short', name, (c) => c.notNull())
+    .addColumn('long', 'text', (c) => c.notNull())
+    .addColumn('owner', 'text', (c) => c.notNull())
+    .addColumn('description', 'text', (c) => c.notNull().defaultTo(''))
+    .addColumn('tags', 'text', (c) => c.notNull().defaultTo(''))
+    .addColumn('editors', 'text', (c) => c.notNull().defaultTo(''))
+    .addColumn('aliases', 'text', (c) => c.notNull().defaultTo(''))
+    .addColumn('open_edit', 'integer', (c) => c.notNull().defaultTo(0))
+    .addColumn('append', 'text', (c) => c.notNull().defaultTo('end'))
+    .addColumn('created', 'bigint', (c) => c.notNull())
+    .addColumn('last_edit', 'bigint', (c) => c.notNull())
+    .addColumn('version', 'integer', (c) => c.notNull().defaultTo(1))
+    .addColumn('clicks', 'bigint', (c) => c.notNull().defaultTo(0))
+    .addColumn('deleted', 'bigint')
+    .addColumn('deleted_by', 'text', (c) => c.notNull().defaultTo(''))
+    .execute();
+  await sql`insert into links (id, short, long, owner, created, last_edit, clicks)
+    select id, short, long, owner, created, last_edit,
+      coalesce((select sum(clicks) from stats where stats.link_id = old_links.id), 0)
+    from old_links`.execute(db);
+  await db.schema.dropTable('old_links').execute();
+  const index = (indexName: string, on: string) =>
+    sql.raw(`create index ${indexName} on ${on}`).execute(db);
+  await index('links_by_short', 'links (short)');
+  await index('links_by_clicks', 'links (clicks desc, short) where deleted is null');
+  await index('links_by_edit', 'links (last_edit desc, short) where deleted is null');
+  await index('links_by_owner', 'links (lower(owner), short)');
+  await index('links_by_deletion', 'links (deleted) where deleted is not null');
+  await index('changes_by_time', 'changes (at)');
+  await index('stats_by_time', 'stats (at)');
+  await db.schema
+    .createTable('aliases')
+    .addColumn('id', name, (c) => c.primaryKey())
+    .addColumn('link_id', 'text', (c) => c.notNull())
+    .execute();
+  await index('aliases_by_link', 'aliases (link_id)');
+  await db.schema
+    .createTable('missing')
+    .addColumn('name', 'text', (c) => c.notNull())
+    .addColumn('at', 'bigint', (c) => c.notNull())
+    .addColumn('visits', 'bigint', (c) => c.notNull())
+    .addPrimaryKeyConstraint('missing_key', ['at', 'name'])
+    .execute();
+  await db.schema
+    .createTable('visitors')
+    .addColumn('link_id', 'text', (c) => c.notNull())
+    .addColumn('login', 'text', (c) => c.notNull())
+    .addColumn('at', 'bigint', (c) => c.notNull())
+    .addColumn('clicks', 'bigint', (c) => c.notNull())
+    .addPrimaryKeyConstraint('visitors_key', ['link_id', 'at', 'login'])
+    .execute();
+  await db.schema
+    .createTable('tokens')
+    .addColumn('id', 'text', (c) => c.primaryKey())
+    .addColumn('name', 'text', (c) => c.notNull())
+    .addColumn('hash', 'text', (c) => c.notNull().unique())
+    .addColumn('owner', 'text', (c) => c.notNull())
+    .addColumn('scopes', 'text', (c) => c.notNull())
+    .addColumn('created', 'bigint', (c) => c.notNull())
+    .addColumn('expires', 'bigint')
+    .addColumn('last_used', 'bigint')
+    .addColumn('revoked', 'bigint')
+    .execute();
+  if (isSqlite) await sqliteSearch(db);
+}
+
+/** A full-text index over what people search, in step by triggers: three letters anywhere in a word find it. */
+async function sqliteSearch(db: Kysely<unknown>): Promise<void> {
+  const columns = 'short, long, owner, description, tags, aliases';
+  const values = (row: string) =>
+    columns
+      .split(', ')
+      .map((column) => `${row}.${column}`)
+      .join(', ');
+  const remove = `insert into links_search (links_search, rowid, ${columns}) values ('delete', old.num, ${values('old')});`;
+  const add = `insert into links_search (rowid, ${columns}) values (new.num, ${values('new')});`;
+  const statements = [
+    `create virtual table links_search using fts5 (${columns}, content = 'links', content_rowid = 'num', tokenize = 'trigram')`,
+    `create trigger links_search_insert after insert on links begin ${add} end`,
+    `create trigger links_search_delete after delete on links begin ${remove} end`,
+    `create trigger links_search_update after update of ${columns} on links begin ${remove} ${add} end`,
+    `insert into links_search (links_search) values ('rebuild')`,
+  ];
+  for (const statement of statements) await sql.raw(statement).execute(db);
+}

@@ -1,0 +1,148 @@
+// A SQLite file: opened readable by its owner only, checked, migrated. A change is on disk before it is answered. Two
+// connections: changes go through one, everything else reads through the other, which never sees half a change.
+import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import SqliteDatabase from 'better-sqlite3';
+import { type Dialect, Kysely, Migrator, SqliteDialect } from 'kysely';
+import { GolinkError } from '../errors.ts';
+import type { Link } from '../links.ts';
+import { type Database, unusable } from './database.ts';
+import { fromRow, LINK_COLUMNS, type LinkRow } from './record.ts';
+import { migrations, type Tables } from './schema.ts';
+
+/** Reading every page of a larger file would make starting slow; damage is then met, and told, where it is. */
+const CHECKED_BYTES = 64 << 20;
+
+/**
+ * `file`: path of the database, or `:memory:` for one that is gone after closing. Throws GolinkError ERR_DATABASE,
+ * ERR_DATABASE_CORRUPT or ERR_DATABASE_FOREIGN.
+ */
+export async function openSqlite(file: string): Promise<Database> {
+  if (file !== ':memory:') return open(file, () => {});
+  // Two connections cannot share a database in memory.
+  const dir = mkdtempSync(join(tmpdir(), 'golink-'));
+  const remove = (): void => rmSync(dir, { recursive: true, force: true });
+  try {
+    return await open(join(dir, 'links.db'), remove);
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+async function open(file: string, onClosed: () => void): Promise<Database> {
+  let writer: SqliteDatabase.Database | undefined;
+  let reader: SqliteDatabase.Database | undefined;
+  try {
+    closeSync(openSync(file, 'a', 0o600));
+    chmodSync(file, 0o600);
+    writer = new SqliteDatabase(file, { timeout: 5000 });
+    writer.pragma('journal_mode = WAL');
+    // With WAL the default is NORMAL, which may lose the last answered change at a power cut.
+    writer.pragma('synchronous = FULL');
+    if (statSync(file).size <= CHECKED_BYTES) {
+      const check = writer.pragma('quick_check(1)', { simple: true });
+      if (check !== 'ok') throw corrupt(file, new Error(String(check)));
+    }
+    refuseForeign(writer, file);
+    const db = new Kysely<Tables>({ dialect: dialectFor(writer) });
+    const provider = { getMigrations: async () => ({ ...migrations('sqlite') }) };
+    const { error } = await new Migrator({ db, provider }).migrateToLatest();
+    if (error !== undefined) throw error;
+    reader = new SqliteDatabase(file, { timeout: 5000, readonly: true });
+    const read = new Kysely<Tables>({ dialect: dialectFor(reader) });
+    return {
+      kind: 'sqlite',
+      db,
+      reader: read,
+      find: finder(reader),
+      // A transaction that writes holds the whole file.
+      lock: async () => {},
+      isConflict: (failure) => codeOf(failure).startsWith('SQLITE_BUSY'),
+      error: (failure) => sqliteError(failure, file),
+      async close() {
+        await read.destroy();
+        await db.destroy();
+        onClosed();
+      },
+    };
+  } catch (error) {
+    reader?.close();
+    writer?.close();
+    throw sqliteError(error, file);
+  }
+}
+
+function finder(reader: SqliteDatabase.Database): (id: string) => Link | undefined {
+  const columns = LINK_COLUMNS.join(', ');
+  const byId = reader.prepare<[string], LinkRow>(
+    `select ${columns} from links where id = ? and deleted is null`,
+  );
+  const byAlias = reader.prepare<[string], LinkRow>(
+    `select ${columns} from links where deleted is null and id = (select link_id from aliases where id = ?)`,
+  );
+  return (id) => {
+    const row = byId.get(id) ?? byAlias.get(id);
+    return row && fromRow(row);
+  };
+}
+
+/**
+ * SQLite ends a transaction itself when the disk is full; a rollback after that would fail, and its error would hide
+ * the cause. Tables can be made in a transaction, so that a migration that was interrupted has not happened.
+ */
+function dialectFor(database: SqliteDatabase.Database): Dialect {
+  const dialect = new SqliteDialect({ database });
+  return {
+    createAdapter: () =>
+      Object.create(dialect.createAdapter(), { supportsTransactionalDdl: { value: true } }),
+    createIntrospector: (db) => dialect.createIntrospector(db),
+    createQueryCompiler: () => dialect.createQueryCompiler(),
+    createDriver() {
+      const driver = dialect.createDriver();
+      const rollback = driver.rollbackTransaction.bind(driver);
+      driver.rollbackTransaction = async (connection) => {
+        if (database.inTransaction) await rollback(connection);
+      };
+      return driver;
+    },
+  };
+}
+
+/** Tables that golink did not make: better to stop than to write between them. */
+function refuseForeign(sqlite: SqliteDatabase.Database, file: string): void {
+  const names = sqlite
+    .prepare<[], { name: string }>(
+      "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'",
+    )
+    .all()
+    .map(({ name }) => name);
+  if (names.length === 0 || names.includes('kysely_migration')) return;
+  const upstream = names.includes('Links') && names.includes('Stats');
+  throw new GolinkError(
+    'ERR_DATABASE_FOREIGN',
+    upstream
+      ? `${file} is a database of tailscale/golink. Import it into a new one: cove golink import ${file}.`
+      : `${file} is a database of some other program. Nothing was written to it.`,
+  );
+}
+
+function sqliteError(error: unknown, file: string): GolinkError {
+  if (error instanceof GolinkError) return error;
+  if (/^SQLITE_(?:CORRUPT|NOTADB)/.test(codeOf(error))) return corrupt(file, error);
+  return unusable(file, error);
+}
+
+function codeOf(error: unknown): string {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' ? code : '';
+}
+
+function corrupt(file: string, cause: unknown): GolinkError {
+  return new GolinkError(
+    'ERR_DATABASE_CORRUPT',
+    `The database ${file} is damaged or is no SQLite file. It was left as it is: restore it from a backup, or start with a new file and import a snapshot.`,
+    { cause },
+  );
+}

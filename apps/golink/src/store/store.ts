@@ -1,0 +1,378 @@
+// Links and their changes. Every change goes through one queue and is in the database, with its event, before it is
+// answered; nothing is read from memory, so that what was answered is what the next visit finds.
+import { randomBytes } from 'node:crypto';
+import type { Transaction } from 'kysely';
+import { GolinkError } from '../errors.ts';
+import { type Link, linkId } from '../links.ts';
+import { Clicks } from './clicks.ts';
+import { type Database, openDatabase } from './database.ts';
+import { fromRow, LINK_COLUMNS, toRecord, toRow } from './record.ts';
+import type { ChangeKind, Tables } from './schema.ts';
+
+/** Who makes a change: empty strings for the command line. */
+export interface Actor {
+  readonly login: string;
+  readonly node: string;
+}
+
+export interface StoreOptions {
+  /** Path of a SQLite file, `:memory:`, or a `postgres://` address. */
+  readonly database: string;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Told of errors of the background flush. */
+  readonly log: (message: string) => void;
+  /** Count clicks by caller as well. */
+  readonly countVisitors?: boolean;
+}
+
+/** A link before and after; one of them may be missing. */
+export interface Difference {
+  readonly before: Link | undefined;
+  readonly after: Link | undefined;
+}
+
+/** At most this much of the click counts is lost when the process is killed. */
+const FLUSH_INTERVAL_MS = 5_000;
+/** What was deleted can be restored for so long, in seconds. */
+export const KEPT_DELETED_S: number = 30 * 86_400;
+const PURGE_EVERY = 60;
+/** Rows of one statement; databases limit its parameters. */
+const ROWS = 500;
+
+export class Store implements AsyncDisposable {
+  readonly database: Database;
+  readonly clicks: Clicks;
+  readonly #options: StoreOptions;
+  #queue: Promise<unknown> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  #flushes = 0;
+  #closed = false;
+
+  private constructor(options: StoreOptions, database: Database) {
+    this.#options = options;
+    this.database = database;
+    this.clicks = new Clicks(database, options.now, options.countVisitors ?? false);
+  }
+
+  /** Throws GolinkError ERR_DATABASE, ERR_DATABASE_CORRUPT or ERR_DATABASE_FOREIGN. */
+  static async open(options: StoreOptions): Promise<Store> {
+    const store = new Store(options, await openDatabase(options.database));
+    store.#timer = setInterval(() => {
+      store.#maintain().catch((error: Error) => options.log(error.message));
+    }, FLUSH_INTERVAL_MS);
+    store.#timer.unref();
+    return store;
+  }
+
+  /** Milliseconds since the epoch. */
+  now(): number {
+    return this.#options.now();
+  }
+
+  /** By ID, or the ID of another name; without waiting where the database is a file. Throws GolinkError. */
+  find(id: string): Link | undefined | Promise<Link | undefined> {
+    if (this.#closed) throw closed();
+    try {
+      const found = this.database.find(id);
+      return found instanceof Promise
+        ? found.catch((error: unknown) => {
+            throw this.database.error(error);
+          })
+        : found;
+    } catch (error) {
+      throw this.database.error(error);
+    }
+  }
+
+  /** Reads; its errors become GolinkError. */
+  async read<T>(query: (db: Database['reader'], kind: Database['kind']) => Promise<T>): Promise<T> {
+    if (this.#closed) throw closed();
+    try {
+      return await query(this.database.reader, this.database.kind);
+    } catch (error) {
+      throw this.database.error(error);
+    }
+  }
+
+  /**
+   * Replaces, creates (`before` undefined), renames (another ID) or deletes (undefined returned) one link. What `decide`
+   * throws leaves everything as it was. Resolves once the change is on disk. The version is set here. Throws GolinkError
+   * ERR_TAKEN when another link has one of the names.
+   */
+  change(
+    id: string,
+    actor: Actor,
+    decide: (before: Link | undefined) => Link | undefined,
+    kind?: ChangeKind,
+  ): Promise<Link | undefined> {
+    return this.write(async (tx) => {
+      await this.database.lock(tx, id);
+      const before = await living(tx, id);
+      const next = decide(before);
+      if (next === undefined && before === undefined) return undefined;
+      const after = next && { ...next, version: (before?.version ?? 0) + 1 };
+      await this.apply(tx, { before, after }, actor);
+      const done =
+        kind ??
+        (after === undefined
+          ? 'delete'
+          : before === undefined
+            ? 'create'
+            : before.id === after.id
+              ? 'update'
+              : 'rename');
+      await this.record(tx, done, actor, [{ before, after }]);
+      return after;
+    });
+  }
+
+  /** Adds links whose names are free, in one transaction; the others are left alone. Says which were added. */
+  addMissing(links: readonly Link[], actor: Actor): Promise<ReadonlySet<Link>> {
+    return this.write(async (tx) => {
+      const wanted = new Map<string, Link>();
+      for (const link of links) if (!wanted.has(link.id)) wanted.set(link.id, link);
+      for (const id of await taken(tx, [...wanted.keys()])) wanted.delete(id);
+      const fresh = [...wanted.values()];
+      if (fresh.length === 0) return new Set<Link>();
+      await forgetDeleted(tx, [...wanted.keys()]);
+      for (let i = 0; i < fresh.length; i += ROWS)
+        await tx
+          .insertInto('links')
+          .values(fresh.slice(i, i + ROWS).map(toRow))
+          .execute();
+      for (const link of fresh) await setAliases(tx, undefined, link);
+      await this.record(
+        tx,
+        'import',
+        actor,
+        fresh.map((after) => ({ before: undefined, after })),
+      );
+      return new Set(fresh);
+    });
+  }
+
+  /** Brings one link from `before` to `after` inside a transaction, without an event. Throws ERR_TAKEN. */
+  async apply(tx: Transaction<Tables>, { before, after }: Difference, actor: Actor): Promise<void> {
+    if (after === undefined) {
+      const deleted = Math.floor(this.now() / 1000);
+      await tx
+        .updateTable('links')
+        .set({ deleted, deleted_by: actor.login, version: before!.version + 1 })
+        .where('id', '=', before!.id)
+        .execute();
+      await setAliases(tx, before, undefined);
+      return;
+    }
+    if (before === undefined) {
+      await refuseTaken(tx, after.id, after.short, undefined);
+      await forgetDeleted(tx, [after.id]);
+      await tx.insertInto('links').values(toRow(after)).execute();
+    } else {
+      if (before.id !== after.id) await this.#move(tx, before, after);
+      await tx.updateTable('links').set(toRow(after)).where('id', '=', after.id).execute();
+    }
+    await setAliases(tx, before, after);
+  }
+
+  async record(
+    tx: Transaction<Tables>,
+    kind: ChangeKind,
+    actor: Actor,
+    differences: readonly Difference[],
+  ): Promise<void> {
+    const at = this.now();
+    const rows = differences.map(({ before, after }) => ({
+      ...{ at, kind, link_id: (after ?? before)!.id, actor: actor.login, actor_node: actor.node },
+      before: before === undefined ? null : toRecord(before),
+      after: after === undefined ? null : toRecord(after),
+    }));
+    for (let i = 0; i < rows.length; i += ROWS)
+      await tx
+        .insertInto('changes')
+        .values(rows.slice(i, i + ROWS))
+        .execute();
+  }
+
+  /** One transaction at a time, in order; run again when another process was in the way. */
+  write<T>(work: (tx: Transaction<Tables>) => Promise<T>): Promise<T> {
+    return this.#enqueue(() => this.database.db.transaction().execute(work));
+  }
+
+  /** Writes the counts not yet on disk. */
+  flush(): Promise<void> {
+    return this.#enqueue(() => this.clicks.flush());
+  }
+
+  /** A secret kept with the data, made when first asked for. */
+  async secret(name: string, length: number): Promise<Uint8Array> {
+    const row = await this.write(async (tx) => {
+      await tx
+        .insertInto('settings')
+        .values({ name, value: randomBytes(length).toString('base64url') })
+        .onConflict((conflict) => conflict.column('name').doNothing())
+        .execute();
+      return tx
+        .selectFrom('settings')
+        .select('value')
+        .where('name', '=', name)
+        .executeTakeFirstOrThrow();
+    });
+    return Buffer.from(row.value, 'base64url');
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    clearInterval(this.#timer);
+    const flushed = this.flush();
+    this.#closed = true;
+    try {
+      await flushed;
+    } finally {
+      await this.database.close();
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** The history and the clicks go with the name. */
+  async #move(tx: Transaction<Tables>, before: Link, after: Link): Promise<void> {
+    await refuseTaken(tx, after.id, after.short, before.id);
+    await forgetDeleted(tx, [after.id]);
+    const [from, to] = [before.id, after.id];
+    await tx.updateTable('links').set({ id: to }).where('id', '=', from).execute();
+    for (const table of ['changes', 'stats', 'visitors', 'aliases'] as const)
+      await tx.updateTable(table).set({ link_id: to }).where('link_id', '=', from).execute();
+    this.clicks.renamed(from, to);
+  }
+
+  async #maintain(): Promise<void> {
+    await this.flush();
+    if (this.#flushes++ % PURGE_EVERY !== 0) return;
+    await this.write(async (tx) => {
+      const before = Math.floor(this.now() / 1000) - KEPT_DELETED_S;
+      const old = await tx
+        .selectFrom('links')
+        .select('id')
+        .where('deleted', '<', before)
+        .limit(ROWS)
+        .execute();
+      if (old.length > 0)
+        await forgetDeleted(
+          tx,
+          old.map(({ id }) => id),
+        );
+    });
+  }
+
+  #enqueue<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#closed) return Promise.reject(closed());
+    const done = this.#queue
+      .then(() => this.#retry(work))
+      .catch((error: unknown) => {
+        throw this.database.error(error);
+      });
+    this.#queue = done.catch(() => {});
+    return done;
+  }
+
+  /** Another process wrote between our reading and writing: the transaction was rolled back and may run again. */
+  async #retry<T>(work: () => Promise<T>): Promise<T> {
+    for (let left = 10; ; left--) {
+      try {
+        return await work();
+      } catch (error) {
+        if (left === 0 || !this.database.isConflict(error)) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 5 + Math.random() * 10));
+      }
+    }
+  }
+}
+
+function closed(): GolinkError {
+  return new GolinkError('ERR_CLOSED', 'golink has been closed.');
+}
+
+export async function living(tx: Transaction<Tables>, id: string): Promise<Link | undefined> {
+  const row = await tx
+    .selectFrom('links')
+    .select(LINK_COLUMNS)
+    .where('id', '=', id)
+    .where('deleted', 'is', null)
+    .executeTakeFirst();
+  return row && fromRow(row);
+}
+
+/** Which of the IDs are names or other names of links. */
+async function taken(tx: Transaction<Tables>, ids: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (let i = 0; i < ids.length; i += ROWS) {
+    const some = ids.slice(i, i + ROWS);
+    const links = await tx
+      .selectFrom('links')
+      .select('id')
+      .where('id', 'in', some)
+      .where('deleted', 'is', null)
+      .execute();
+    const aliases = await tx.selectFrom('aliases').select('id').where('id', 'in', some).execute();
+    for (const { id } of [...links, ...aliases]) found.push(id);
+  }
+  return found;
+}
+
+async function refuseTaken(
+  tx: Transaction<Tables>,
+  id: string,
+  short: string,
+  owner: string | undefined,
+): Promise<void> {
+  if (id !== owner && (await living(tx, id)) !== undefined)
+    throw new GolinkError('ERR_TAKEN', `${short} exists already.`);
+  const alias = await tx
+    .selectFrom('aliases')
+    .innerJoin('links', 'links.id', 'aliases.link_id')
+    .select(['links.id', 'links.short'])
+    .where('aliases.id', '=', id)
+    .executeTakeFirst();
+  if (alias !== undefined && alias.id !== owner)
+    throw new GolinkError('ERR_TAKEN', `${short} is another name of ${alias.short}.`);
+}
+
+/** Rows of deleted links that are in the way of a new one, or too old; the history stays. */
+async function forgetDeleted(tx: Transaction<Tables>, ids: readonly string[]): Promise<void> {
+  for (let i = 0; i < ids.length; i += ROWS) {
+    const gone = await tx
+      .deleteFrom('links')
+      .where('id', 'in', ids.slice(i, i + ROWS))
+      .where('deleted', 'is not', null)
+      .returning('id')
+      .execute();
+    if (gone.length === 0) continue;
+    const link_id = gone.map(({ id }) => id);
+    for (const table of ['stats', 'visitors'] as const)
+      await tx.deleteFrom(table).where('link_id', 'in', link_id).execute();
+  }
+}
+
+async function setAliases(
+  tx: Transaction<Tables>,
+  before: Link | undefined,
+  after: Link | undefined,
+): Promise<void> {
+  const old = (before?.aliases ?? []).map(linkId);
+  const wanted = new Map((after?.aliases ?? []).map((short) => [linkId(short), short]));
+  const gone = old.filter((id) => !wanted.has(id));
+  if (gone.length > 0) await tx.deleteFrom('aliases').where('id', 'in', gone).execute();
+  if (after === undefined) return;
+  for (const [id, short] of wanted) {
+    await refuseTaken(tx, id, short, after.id);
+    if (id === after.id) throw new GolinkError('ERR_TAKEN', `${short} is the link's own name.`);
+    await tx
+      .insertInto('aliases')
+      .values({ id, link_id: after.id })
+      .onConflict((conflict) => conflict.column('id').doUpdateSet({ link_id: after.id }))
+      .execute();
+  }
+}
