@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { sql } from 'kysely';
-import { openDatabase } from './database.ts';
+import { openDatabase } from './open.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'golink-db-'));
 after(() => rmSync(dir, { recursive: true, force: true }));

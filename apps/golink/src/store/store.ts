@@ -5,7 +5,8 @@ import type { Transaction } from 'kysely';
 import { GolinkError } from '../errors.ts';
 import { type Link, linkId } from '../links.ts';
 import { Clicks } from './clicks.ts';
-import { type Database, openDatabase } from './database.ts';
+import type { Database } from './database.ts';
+import { openDatabase } from './open.ts';
 import { fromRow, LINK_COLUMNS, toRecord, toRow } from './record.ts';
 import type { ChangeKind, Tables } from './schema.ts';
 
