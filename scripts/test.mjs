@@ -1,5 +1,5 @@
 // Runs one layer of the tests on tsc's output: `node scripts/test.mjs unit [name filter]`.
-// unit: everything beside the code, test/rules, test/sim and test/e2e. interop: test/interop (needs real peers).
+// unit: everything beside the code, test/rules, test/sim, test/e2e and the corpus of test/fuzz. interop: test/interop (needs real peers).
 // load: test/load (many nodes at once). netlab: test/netlab (needs root and real peers; with `--full` it takes longer
 // and writes docs/nat.md).
 import { spawnSync } from 'node:child_process';
@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const layers = {
-  unit: ['packages', 'apps', 'test/dist/rules', 'test/dist/sim', 'test/dist/e2e'],
+  unit: ['packages', 'apps', 'test/dist/rules', 'test/dist/sim', 'test/dist/fuzz', 'test/dist/e2e'],
   interop: ['test/dist/interop'],
   netlab: ['test/dist/netlab'],
   load: ['test/dist/load'],

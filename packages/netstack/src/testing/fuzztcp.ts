@@ -66,17 +66,21 @@ class Machine implements TcpHandler {
   readonly #packet = new IpPacket();
   readonly #blocks = new Set<Tcb>();
   #socket: TcpSocket | undefined;
+  /** Of later connections between the same ports. */
+  readonly #later: TcpSocket[] = [];
   #now = 1000;
   /** What the stack has sent, as the peer saw it: initial number, furthest number, right edge of its window. */
   #iss = -1;
   #sentEnd = 0;
   #edge = -1;
+  #edgeOf: Tcb | undefined;
   #localPort = OUR_PORT;
   #peerTs = false;
   #lastTs = 0;
   #peerSent = 1;
   #written = 0;
   #received = 0;
+  #irs = 0;
   #reading = true;
   #closedCalls = 0;
   /** Everything emitted, hashed: equal for equal inputs. */
@@ -134,7 +138,8 @@ class Machine implements TcpHandler {
         port: OUR_PORT,
         accept: (socket) => {
           this.#socket ??= socket;
-          socket.handler = this.#socket === socket ? this : { readable() {}, closed() {} };
+          if (this.#socket === socket) socket.handler = this;
+          else this.#later.push(socket);
         },
       });
     }
@@ -157,13 +162,19 @@ class Machine implements TcpHandler {
   }
 
   #drain(): void {
+    for (const tcb of this.#blocks) this.#learn(tcb);
     for (let chunk = this.#socket?.read(); chunk !== undefined; chunk = this.#socket?.read()) {
       for (let i = 0; i < chunk.length; i++) {
-        const expected = patternByte(PEER_SEED, this.#received + i);
+        const expected = patternByte(PEER_SEED, this.#irs + this.#received + i);
         if (chunk[i] !== expected) assert.fail(`delivered byte ${this.#received + i} differs`);
       }
       this.#received += chunk.length;
     }
+  }
+
+  /** The script may open the connection with any number. */
+  #learn(tcb: Tcb): void {
+    if (tcb.socket === this.#socket) this.#irs = (tcb.irs - PEER_ISS) | 0;
   }
 
   closed(): void {
@@ -217,7 +228,7 @@ class Machine implements TcpHandler {
     else if (kind < 26) {
       socket.setKeepAlive(kind === 24 ? { idle: 1000, interval: 500, probes: 3 } : undefined);
     } else if (kind < 28) this.#ctx.paused = kind === 26;
-    else this.#layer.pathChanged(() => true);
+    else this.#layer.pathChanged(() => true, true);
     if (!this.#ctx.paused) this.#layer.touchAll();
   }
 
@@ -327,6 +338,12 @@ class Machine implements TcpHandler {
     this.#layer.input(bytes, this.#packet, true);
   }
 
+  get #live(): Tcb | undefined {
+    let live: Tcb | undefined;
+    for (const tcb of this.#blocks) if (tcb.state !== State.CLOSED) live = tcb;
+    return live;
+  }
+
   /** The stack sent a packet. */
   #emitted(bytes: Uint8Array): void {
     checkPacket(bytes, MTU);
@@ -335,15 +352,16 @@ class Machine implements TcpHandler {
     parseIp(bytes, 0, bytes.length, packet);
     const segment = new TcpSegment();
     assert.ok(parseTcp(bytes, packet.payload, packet.payloadLength, segment));
-    if (segment.destinationPort !== PEER_PORT || segment.flags & Flag.RST) return;
-    if (segment.flags & Flag.SYN) {
-      this.#iss = segment.seq;
-      this.#sentEnd = 1;
-      this.#edge = -1;
-      this.#lastTs = segment.tsVal;
-      return;
-    }
+    if (segment.flags & Flag.RST) return;
     if (segment.hasTimestamps) this.#lastTs = segment.tsVal;
+    const tcb = this.#live;
+    if (tcb === undefined) return;
+    if (tcb.iss !== this.#iss) {
+      // The first connection, or one after it between the same ports.
+      this.#iss = tcb.iss;
+      this.#sentEnd = 1;
+    }
+    if (segment.flags & Flag.SYN || tcb.socket !== this.#socket) return;
     const seq = (segment.seq - this.#iss) | 0;
     const end = seq + segment.sequenceLength;
     assert.ok(end <= this.#written + 2, `sent up to ${end} of ${this.#written} bytes written`);
@@ -380,11 +398,12 @@ class Machine implements TcpHandler {
 
   #check(tcb: Tcb): void {
     const { sent, state } = tcb;
+    this.#learn(tcb);
     assert.ok(tcb.queue.length <= RECEIVE_LIMIT + 65_535, 'receive queue is bounded');
     if (state === State.CLOSED) {
       this.#blocks.delete(tcb);
       assert.equal(sent.count, 0, 'a closed connection has nothing in flight');
-      assert.equal(tcb.deadline, Number.POSITIVE_INFINITY, 'a closed connection holds no timer');
+      if (this.#blocks.size === 0) assert.equal(this.#timers.next, undefined, 'no timer is left');
       return;
     }
     if (state < State.ESTABLISHED) return;
@@ -414,8 +433,9 @@ class Machine implements TcpHandler {
     assert.ok(tcb.congestion.ssthresh > 0, 'ssthresh');
     if (tcb.recovery === Recovery.FAST) assert.ok(tcb.recoveryWindow >= 0, 'recovery window');
     const edge = (tcb.rcvAdv - PEER_ISS) | 0;
-    if (this.#edge >= 0) assert.ok(edge >= this.#edge, 'the right edge never moves left');
+    if (this.#edgeOf === tcb) assert.ok(edge >= this.#edge, 'the right edge never moves left');
     this.#edge = edge;
+    this.#edgeOf = tcb;
     if (this.#ctx.paused || tcb.dirty) return;
     // Nobody is waited for without a timer.
     const timer = Math.min(tcb.rexmitAt, tcb.persistAt);
@@ -435,6 +455,7 @@ class Machine implements TcpHandler {
     this.#reading = true;
     this.#drain();
     this.#socket?.abort();
+    for (const socket of this.#later) socket.abort();
     this.#step();
     this.#advance(300_000);
     assert.equal(this.#layer.connectionCount, 0, 'no connection is left');
