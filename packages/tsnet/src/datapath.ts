@@ -20,6 +20,7 @@ import { type CompiledRules, NO_RULES } from './filter/rules.ts';
 import type { Path } from './magicsock/paths.ts';
 import type { NodeTable, Peer, PeerChanges } from './nodetable.ts';
 import * as tsmp from './tsmp.ts';
+import { type KernelSink, TO_MACHINE, TO_STACK, takers } from './tun/share.ts';
 
 /** Peers that we began with and that have been silent this long cost nothing any more. */
 const FORGET_AFTER = 600_000;
@@ -51,6 +52,10 @@ export interface DataPathOptions {
   readonly sink: DataPathSink;
   /** Of the stack; for tests. */
   readonly tcp?: StackOptions['tcp'];
+  /** Takes what no connection, listener or socket of the stack waits for. */
+  readonly kernel?: KernelSink | undefined;
+  /** Of the stack. */
+  readonly firstEphemeralPort?: number | undefined;
 }
 
 export class DataPath {
@@ -60,6 +65,7 @@ export class DataPath {
   peerApiPort = 0;
   readonly #options: DataPathOptions;
   readonly #sink: DataPathSink;
+  readonly #kernel: KernelSink | undefined;
   readonly #routes: PrefixTable<Peer> = new PrefixTable();
   readonly #filter: Filter;
   readonly #jailFilter: Filter;
@@ -83,6 +89,7 @@ export class DataPath {
   constructor(options: DataPathOptions) {
     const { crypto, nodes, sink } = options;
     this.#sink = sink;
+    this.#kernel = options.kernel;
     const hasCap: ConstructorParameters<typeof Filter>[0] = (cap, family, w0, w1, w2, w3) => {
       const node = nodes.byWords(family, w0, w1, w2, w3);
       return (
@@ -106,6 +113,7 @@ export class DataPath {
         if (peer) sink.suspect(peer);
       },
       ...(options.tcp ? { tcp: options.tcp } : {}),
+      ...(options.firstEphemeralPort ? { firstEphemeralPort: options.firstEphemeralPort } : {}),
     });
     this.#options = options;
     this.device = this.#newDevice(options.nodeKey);
@@ -216,14 +224,33 @@ export class DataPath {
     const due = this.device.nextTick;
     if (due !== undefined && due <= now) this.device.tick(now);
     this.stack.poll(now);
+    this.#kernel?.poll(now);
   }
 
   /** When poll must come next; undefined: not before something happens. */
   get nextTick(): number | undefined {
-    const a = this.device.nextTick;
-    const b = this.stack.nextTick;
-    if (a === undefined) return b;
-    return b === undefined ? a : Math.min(a, b);
+    const a = this.device.nextTick ?? Number.POSITIVE_INFINITY;
+    const b = this.stack.nextTick ?? Number.POSITIVE_INFINITY;
+    const c = this.#kernel?.nextTick ?? Number.POSITIVE_INFINITY;
+    const first = Math.min(a, b, c);
+    return first === Number.POSITIVE_INFINITY ? undefined : first;
+  }
+
+  /** A packet of the machine, with room for wireguard around it; overwritten. */
+  fromKernel(buf: Uint8Array, offset: number, length: number, now: number): void {
+    this.#now = now;
+    const header = this.#header;
+    header.parse(buf, offset, length);
+    const addressLength = header.family === 4 ? 4 : 16;
+    const at = offset + (header.family === 4 ? 16 : 24);
+    // Only the node itself makes TSMP.
+    if (header.family === 0 || header.protocol === TSMP) {
+      this.#drops[VERDICT_NAMES.length + Verdict.unknownProtocol]!++;
+    } else if (this.#kernel!.isService(buf, at, addressLength)) {
+      this.#kernel!.service(buf, offset, header.length, now);
+    } else {
+      this.#route(buf, offset, length);
+    }
   }
 
   /** Sends an IP packet of our own making to a peer. */
@@ -305,7 +332,9 @@ export class DataPath {
       }
       return;
     }
-    this.stack.input(buf, offset, header.length, this.#now);
+    const to = this.#kernel === undefined ? TO_STACK : takers(this.stack, header, buf, offset);
+    if (to & TO_MACHINE) this.#kernel!.write(buf, offset, header.length);
+    if (to & TO_STACK) this.stack.input(buf, offset, header.length, this.#now);
   }
 
   #isForPeerApi(): boolean {
@@ -355,8 +384,13 @@ export class DataPath {
 
   /** From netstack; there is room for wireguard around the packet. */
   #output(buf: Uint8Array, offset: number, length: number): void {
+    this.#header.parse(buf, offset, length);
+    this.#route(buf, offset, length);
+  }
+
+  /** A packet whose header was read. */
+  #route(buf: Uint8Array, offset: number, length: number): void {
     const header = this.#header;
-    header.parse(buf, offset, length);
     const at = offset + (header.family === 4 ? 16 : 24);
     const peer = this.#routes.lookup(buf, at, header.family === 4 ? 4 : 16);
     if (!peer) {

@@ -29,12 +29,19 @@ import { relayDialer } from './magicsock/relaydial.ts';
 import { openUdp, type UdpOpen } from './magicsock/udpsocket.ts';
 import { describeReport } from './netinfo.ts';
 import { type NetworkMap, nodeAddresses } from './netmap.ts';
-import { NodeTable, type Peer } from './nodetable.ts';
+import { NodeTable, type Peer, type PeerChanges } from './nodetable.ts';
 import { PacketConn } from './packetconn.ts';
 import { PeerApi, peerApiPort } from './peerapi.ts';
 import { Pinger, type PingOptions, type PingResult } from './ping.ts';
 import { PortMapper, type PortServices } from './portmapper/portmapper.ts';
 import * as tsmp from './tsmp.ts';
+import {
+  FIRST_EPHEMERAL_PORT,
+  type Machine,
+  type TunSettings,
+  type TunSystem,
+} from './tun/machine.ts';
+import { openMachine } from './tun/open.ts';
 import { Turns } from './turns.ts';
 import { type WhoIs, whoIsAddress } from './whois.ts';
 
@@ -73,6 +80,10 @@ export interface EngineOptions {
   readonly openUdp?: UdpOpen | undefined;
   /** Use peers as subnet routers too. Default false. */
   readonly acceptRoutes?: boolean | undefined;
+  /** Give the machine the node's addresses; absent: only this process is in the tailnet. */
+  readonly tun?: TunSettings | undefined;
+  /** TUN devices, for tests; absent: the kernel's. */
+  readonly tunSystem?: TunSystem | undefined;
   /** Settings of the TCP stack. */
   readonly tcp?: StackOptions['tcp'];
 }
@@ -135,6 +146,7 @@ export class Engine {
   readonly #dialer: Dialer;
   readonly #pinger: Pinger;
   readonly #portMapper: PortMapper | undefined;
+  readonly #machine: Machine | undefined;
   #nodeKey: PrivateKey;
   #rules: CompiledRules = NO_RULES;
   #shieldsUp = false;
@@ -152,6 +164,23 @@ export class Engine {
       return this.#path.nextTick;
     });
     this.#nodes = new NodeTable(options.acceptRoutes ?? false);
+    // May fail, and nothing else is open yet.
+    if (options.tun) {
+      this.#machine = openMachine(options.tun, options.tunSystem, {
+        nodes: this.#nodes,
+        clock,
+        log: this.#log,
+        randomBytes: crypto.randomBytes,
+        fromMachine: (buf, offset, length) =>
+          this.#path.fromKernel(buf, offset, length, this.#turns.now()),
+        wake: () => this.#turns.wake(),
+        tailnet: {
+          routesTo: (address) => this.routesTo(address),
+          dial: (address, port, signal) => this.dialTcp({ address, port, signal }),
+          openUdp: () => this.listenUdp({ port: 0 }),
+        },
+      });
+    }
     const nodeKey = (): PrivateKey => this.#nodeKey;
     this.#magicsock = new Magicsock({
       nodeKeyBytes: () => this.#path.device.publicKey,
@@ -194,6 +223,8 @@ export class Engine {
       clock,
       nodes: this.#nodes,
       tcp: options.tcp,
+      kernel: this.#machine,
+      firstEphemeralPort: this.#machine && FIRST_EPHEMERAL_PORT,
       sink: {
         transmit: (peer, buf, offset, length) => this.#magicsock.send(peer, buf, offset, length),
         reply: (path, buf, offset, length) => this.#magicsock.reply(path, buf, offset, length),
@@ -260,6 +291,8 @@ export class Engine {
     }
     if (newSelf || newRules || changes.added.length > 0 || changes.changed.length > 0)
       this.#installFilter();
+    if (this.#machine && (newSelf || changesRoutes(changes)))
+      this.#machine.configure(this.#ownAddresses(), this.#nodes.peers);
     if (before?.derpMap !== map.derpMap)
       this.#magicsock.setDerpMap(map.derpMap, map.self.HomeDERP ?? 0);
     this.#turns.wake();
@@ -417,11 +450,17 @@ export class Engine {
     return this.#pinger.ping(options);
   }
 
+  /** Name of the machine's interface in the tailnet; undefined: only this process is in it. */
+  get interfaceName(): string | undefined {
+    return this.#machine?.name;
+  }
+
   /** Dropped packets by reason, packets and bytes by direction, since the start. */
   counters(): Readonly<Record<string, number>> {
     const stack = Object.entries(this.#path.stack.counters());
     return {
       ...this.#path.counters(),
+      ...this.#machine?.counters(),
       ...Object.fromEntries(stack.map(([name, value]) => [`netstack_${name}`, value])),
       ...this.#magicsock.counters(),
     };
@@ -445,6 +484,7 @@ export class Engine {
     for (const conn of this.#conns) conn.destroy();
     await this.#env.linger.drained();
     this.#turns.stop();
+    this.#machine?.close();
     this.#path.close();
     this.#magicsock.close();
     await this.#portMapper?.close();
@@ -518,6 +558,10 @@ export class Engine {
   #checkOpen(): void {
     if (this.#closing) throw closedError('the node');
   }
+}
+
+function changesRoutes({ added, removed, changed }: PeerChanges): boolean {
+  return added.length > 0 || removed.length > 0 || changed.some(({ oldRoutes }) => oldRoutes);
 }
 
 function routeRanges(peer: Peer): AddressRange[] {

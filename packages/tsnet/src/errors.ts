@@ -33,6 +33,13 @@ export type TsnetErrorCode =
   | 'ERR_STATE_LOCKED'
   | 'ERR_STATE_CORRUPT'
   | 'ERR_STATE_IO'
+  // The machine's interface.
+  /** No TUN devices here: not Linux, no addon, no /dev/net/tun. */
+  | 'ERR_TUN_UNAVAILABLE'
+  | 'ERR_TUN_PERMISSION'
+  /** Taken, or no name for an interface. */
+  | 'ERR_TUN_NAME'
+  | 'ERR_TUN_SYSTEM'
   // Use of the API.
   | 'ERR_CLOSED'
   | 'ERR_NOT_RUNNING'

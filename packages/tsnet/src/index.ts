@@ -12,4 +12,5 @@ export type { PingOptions, PingResult, PingType } from './ping.ts';
 export type { RemoteEnd } from './remoteend.ts';
 export { Server, type ServerEvents } from './server.ts';
 export type { NodeState, NodeStatus, Status } from './status.ts';
+export type { TunSettings } from './tun/machine.ts';
 export type { WhoIs } from './whois.ts';

@@ -1,5 +1,6 @@
 // Notices that the machine's network changed or that the machine slept, so that dead connections are not waited for.
 import { networkInterfaces } from 'node:os';
+import { isTailscaleAddr, parseAddr } from '@cove/protocol/netaddr';
 import type { Clock, Timer } from './clock.ts';
 
 const INTERVAL = 5_000;
@@ -29,11 +30,14 @@ export function monitorLink(clock: Clock, changed: (why: string) => void): { sto
   return { stop: () => timer?.cancel() };
 }
 
-/** What matters for reaching others: usable addresses, without loopback and link-local ones. */
+/** What matters for reaching others: usable addresses, without loopback, link-local ones and those of tailnets. */
 function describeInterfaces(): string {
   return Object.entries(networkInterfaces())
     .flatMap(([name, addresses]) => (addresses ?? []).map((address) => ({ name, ...address })))
-    .filter(({ internal, address }) => !internal && !address.startsWith('fe80:'))
+    .filter(({ internal, address }) => {
+      const addr = parseAddr(address);
+      return !internal && !address.startsWith('fe80:') && !(addr && isTailscaleAddr(addr));
+    })
     .map(({ name, cidr }) => `${name} ${cidr}`)
     .sort()
     .join('\n');

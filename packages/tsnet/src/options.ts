@@ -3,6 +3,7 @@
 import type { Crypto } from '@cove/protocol/crypto';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
+import type { TunSettings } from './tun/machine.ts';
 
 export interface ServerOptions {
   /** The name asked for; the tailnet may append a number. Default: the program's name. */
@@ -28,12 +29,22 @@ export interface ServerOptions {
   readonly port?: number;
   /** Ask the gateway to map the UDP port (NAT-PMP, PCP, UPnP). Default: unless TS_DISABLE_PORTMAPPER is set. */
   readonly portMapping?: boolean;
+  /**
+   * Give the whole machine the node's addresses, through a network interface (Linux; root or CAP_NET_ADMIN). What no
+   * listener or connection of this node waits for goes to the machine's own programs; its dials stay the node's.
+   */
+  readonly tun?: boolean | TunSettings;
   /** Variables in place of process.env. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Time, for tests. */
   readonly clock?: Clock;
   /** Primitives, for environments without node:crypto. */
   readonly crypto?: Crypto;
+}
+
+/** The option as the engine takes it. */
+export function tunSettings(tun: ServerOptions['tun']): TunSettings | undefined {
+  return tun === true ? {} : tun || undefined;
 }
 
 export interface UpResult {

@@ -47,7 +47,13 @@ import {
   nodeName,
 } from './netmap.ts';
 import { NetworkMapCache } from './netmapcache.ts';
-import type { DialOptions, ListenOptions, ServerOptions, UpResult } from './options.ts';
+import {
+  type DialOptions,
+  type ListenOptions,
+  type ServerOptions,
+  tunSettings,
+  type UpResult,
+} from './options.ts';
 import type { PacketConn } from './packetconn.ts';
 import type { PingOptions, PingResult } from './ping.ts';
 import { Identity, type Login } from './profile.ts';
@@ -137,7 +143,7 @@ export class Server extends EventEmitter<ServerEvents> {
 
   /**
    * Opens the state and begins to connect, without waiting for a login. Later calls return the first result.
-   * Throws ERR_STATE_LOCKED, ERR_STATE_CORRUPT, ERR_STATE_IO, ERR_CLOSED.
+   * Throws ERR_STATE_LOCKED, ERR_STATE_CORRUPT, ERR_STATE_IO, ERR_CLOSED; with `tun` ERR_TUN_*.
    */
   start(): Promise<void> {
     if (this.#closed !== undefined) return Promise.reject(closedError('the node'));
@@ -216,6 +222,7 @@ export class Server extends EventEmitter<ServerEvents> {
       port: this.#options.port,
       lastPort: this.#lastPort(),
       portMapping: portMappingFrom(this.#options.portMapping, this.#env),
+      tun: tunSettings(this.#options.tun),
       callbacks: {
         homeDerp: (region) => {
           this.#netInfo = { ...this.#netInfo, PreferredDERP: region };
@@ -433,6 +440,11 @@ export class Server extends EventEmitter<ServerEvents> {
   /** The relay region in which peers find this node: the nearest, not left for a small gain. 0: none yet. */
   get homeRegion(): number {
     return this.#engine?.homeDerp ?? 0;
+  }
+
+  /** Name of the machine's interface in the tailnet; undefined: only this process is in it. */
+  get interfaceName(): string | undefined {
+    return this.#engine?.interfaceName;
   }
 
   /** Packets dropped by reason, packets and bytes by direction, since the start. */

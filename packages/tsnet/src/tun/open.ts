@@ -1,0 +1,31 @@
+// Opens the machine's interface with what it needs of the operating system.
+import { Resolver } from 'node:dns';
+import { errnoName, netlink, Tun } from '@cove/native';
+import { SERVICE_ADDRESSES } from '../dns/responder.ts';
+import { Machine, type MachineOptions, type TunSettings, type TunSystem } from './machine.ts';
+
+/** The kernel's own TUN devices. */
+const kernel: TunSystem = {
+  open: (options) => Tun.open(options),
+  netlink: (message) => {
+    const errno = netlink(message);
+    return errno === 0 ? '' : errnoName(errno);
+  },
+};
+
+/** Throws as Machine does. */
+export function openMachine(
+  settings: TunSettings,
+  system: TunSystem | undefined,
+  options: Omit<MachineOptions, 'settings' | 'system' | 'systemResolvers'>,
+): Machine {
+  const resolvers = new Resolver()
+    .getServers()
+    .filter((address) => !SERVICE_ADDRESSES.some((own) => address.includes(own)));
+  return new Machine({
+    ...options,
+    settings,
+    system: system ?? kernel,
+    systemResolvers: () => resolvers,
+  });
+}
