@@ -1,12 +1,14 @@
 // `npm run bench`: Cove's node against stock tsnet on this machine, pairing by pairing, round by round. Needs root (it
 // makes network namespaces) and the stock peers of scripts/install-peers.sh.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CURRENT_RELEASE, missing } from '../harness/peers.ts';
-import { furtherNodes, measurePair, measureRelayed, type Plan } from './measure.ts';
+import { handshakeRate, writeExercise } from './handshakes.ts';
+import { furtherNodes, idleRss, measurePair, measureRelayed, type Plan } from './measure.ts';
 import type { CaseName, Values } from './metrics.ts';
 import { type BenchOptions, parseOptions, USAGE } from './options.ts';
-import { toText } from './page.ts';
+import { toPage, toText } from './page.ts';
 import {
   type Flavour,
   PAIRINGS,
@@ -15,12 +17,19 @@ import {
   startPair,
   startPeer,
 } from './pairings.ts';
-import { type Facts, ResultBook } from './results.ts';
+import type { PeerProcess } from './peerprocess.ts';
+import { writeProfiles } from './profile.ts';
+import { type Facts, ResultBook, type Results, readResults } from './results.ts';
 import { type Tailnet, Testbed } from './testbed.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const JSON_FILE = join(ROOT, 'docs', 'performance.json');
 const QUICK_FILE = join(ROOT, 'test', 'bench', 'out', 'quick.json');
+const PAGE_FILE = join(ROOT, 'docs', 'performance.md');
+const PROFILE_FILE = join(ROOT, 'docs', 'performance', 'profile.md');
+const MORE_PARTS = ['goodput.md', 'learned.md'].map((name) =>
+  join(ROOT, 'docs', 'performance', name),
+);
 /** Both ends alike, in a fresh process: what they cost alone is known from them. */
 const ALIKE: ReadonlySet<PairingName> = new Set(['go-go', 'cove-cove', 'cove-js', 'cove-wasm']);
 const PAIR_CASES: readonly CaseName[] = [
@@ -33,12 +42,16 @@ const PAIR_CASES: readonly CaseName[] = [
   'idle',
 ];
 
+/** By its relay, or with a thousand machines that stay away. */
+type TailnetName = 'cove' | 'derper' | 'crowd';
+const CROWD_SIZE = 1000;
+
 class Bench {
   readonly #options: BenchOptions;
   readonly #bed: Testbed;
   readonly #book: ResultBook;
   readonly #plan: Plan;
-  readonly #tailnets: Partial<Record<'cove' | 'derper', Promise<Tailnet>>> = {};
+  readonly #tailnets: Partial<Record<TailnetName, Promise<Tailnet>>> = {};
 
   constructor(options: BenchOptions, bed: Testbed, book: ResultBook) {
     this.#options = options;
@@ -47,9 +60,11 @@ class Bench {
     this.#plan = options;
   }
 
-  #tailnet(relay: 'cove' | 'derper'): Promise<Tailnet> {
-    const made = this.#tailnets[relay] ?? this.#bed.tailnet(relay);
-    this.#tailnets[relay] = made;
+  #tailnet(name: TailnetName): Promise<Tailnet> {
+    const made =
+      this.#tailnets[name] ??
+      (name === 'crowd' ? this.#bed.tailnet('cove', CROWD_SIZE) : this.#bed.tailnet(name));
+    this.#tailnets[name] = made;
     return made;
   }
 
@@ -85,25 +100,47 @@ class Bench {
         await using pair = await startPair(flavours, this.#bed.direct, tailnet, 'direct');
         const values = await measurePair(pair, this.#plan, false);
         const counters = (await pair.client.ask({ op: 'sample' })).counters;
-        const { crypto, go } = pair.client.ready.versions;
+        const { crypto, native, go } = pair.client.ready.versions;
         if (go !== undefined) this.#book.setGo(go);
         this.#add(pairing, values, {
           ...(crypto !== undefined && { crypto }),
+          ...(native !== undefined && { native: native === 'yes' }),
           ...(counters !== undefined && { offload: (counters['udpOffload'] ?? 0) > 0 }),
         });
       }
     }
     if (flavours === undefined || !ALIKE.has(pairing)) return;
+    const [flavour] = flavours;
+    if (cases.has('handshake')) {
+      const file = join(this.#bed.direct.client.dir, 'handshakes.json');
+      writeExercise(file);
+      this.#add(pairing, { 'handshake.rate': await handshakeRate(flavour, file) });
+    }
     if (cases.has('nodes')) {
-      const tailnet = await this.#tailnet('cove');
-      const peer = await startPeer(flavours[0], this.#bed.direct.client, tailnet);
-      try {
-        this.#add(pairing, { 'rss.further': await furtherNodes(peer) });
-      } finally {
-        await peer.end();
-      }
+      const further = await this.#alone(flavour, 'cove', furtherNodes);
+      this.#add(pairing, { 'rss.further': further });
+    }
+    if (cases.has('peers')) {
+      const without = await this.#alone(flavour, 'cove', idleRss);
+      const among = await this.#alone(flavour, 'crowd', idleRss);
+      this.#add(pairing, { 'rss.idlePeer': ((among - without) * 1024) / CROWD_SIZE });
     }
     if (cases.has('relay')) await this.#relayed(pairing, flavours);
+  }
+
+  /** What a single fresh node shows. */
+  async #alone(
+    flavour: Flavour,
+    where: TailnetName,
+    look: (peer: PeerProcess) => Promise<number>,
+  ): Promise<number> {
+    const tailnet = await this.#tailnet(where);
+    const peer = await startPeer(flavour, this.#bed.direct.client, tailnet);
+    try {
+      return await look(peer);
+    } finally {
+      await peer.end();
+    }
   }
 
   async #relayed(pairing: PairingName, flavours: readonly [Flavour, Flavour]): Promise<void> {
@@ -127,6 +164,10 @@ async function main(): Promise<void> {
     console.log(USAGE);
     return;
   }
+  if (options.page) {
+    writePage(readResults(JSON_FILE));
+    return;
+  }
   const why = missing({
     root: true,
     commands: ['ip', 'iptables', 'wg'],
@@ -148,11 +189,22 @@ async function main(): Promise<void> {
     });
   }
   try {
+    if (options.profile) {
+      await writeProfiles('cove', bed.direct, await bed.tailnet('cove'), PROFILE_FILE);
+      return;
+    }
     await new Bench(options, bed, book).run(() => book.write(file));
   } finally {
     await bed[Symbol.asyncDispose]();
   }
+  if (!options.quick) writePage(book.results());
   console.log(toText(book.results()));
+}
+
+/** What was learned is written by hand; goodput over bad links comes from its own measurement. */
+function writePage(results: Results): void {
+  const more = MORE_PARTS.flatMap((file) => (existsSync(file) ? [readFileSync(file, 'utf8')] : []));
+  writeFileSync(PAGE_FILE, toPage(results, more));
 }
 
 try {

@@ -1,11 +1,14 @@
 // Cove's side of the benchmark: a node made with the public API that serves what is measured and makes the load itself.
 // The node is up before it reads anything; argument: JSON of PeerConfig, the auth key in TS_AUTHKEY.
 import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { Session } from 'node:inspector/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { nodeCrypto } from '@cove/crypto';
+import { isNativeLoaded } from '@cove/native';
 import { nobleCrypto } from '@cove/protocol/crypto';
 import { type Conn, Server, type ServerOptions } from '@cove/tsnet';
 import { Load } from './load.ts';
@@ -71,7 +74,11 @@ class Peer {
       event: 'ready',
       address: ips[0]!,
       upMs,
-      versions: { node: process.version, crypto: tier },
+      versions: {
+        node: process.version,
+        crypto: tier,
+        native: isNativeLoaded() ? 'yes' : 'no',
+      },
     };
   }
 
@@ -157,13 +164,30 @@ class Peer {
         return this.#load.idle(request.address, request.count);
       case 'nodes':
         return this.#addNodes(request.count);
+      case 'profile':
+        return request.file === undefined ? beginProfile() : endProfile(request.file);
       case 'close':
         await Promise.all(this.#nodes.map((node) => node.close()));
-        // Whatever still holds the loop does not hold the benchmark; a profile is written at exit.
+        // Whatever still holds the loop does not hold the benchmark.
         setTimeout(() => process.exit(0), 50);
         return undefined;
     }
   }
+}
+
+const inspector = new Session();
+
+async function beginProfile(): Promise<void> {
+  inspector.connect();
+  await inspector.post('Profiler.enable');
+  await inspector.post('Profiler.setSamplingInterval', { interval: 500 });
+  await inspector.post('Profiler.start');
+}
+
+async function endProfile(file: string): Promise<void> {
+  const { profile } = await inspector.post('Profiler.stop');
+  inspector.disconnect();
+  await writeFile(file, JSON.stringify(profile));
 }
 
 async function main(): Promise<void> {

@@ -147,6 +147,14 @@ async function idleConnections({ client, server }: Pair): Promise<number> {
   return ((after - before) * 1024) / 2 / IDLE_CONNECTIONS;
 }
 
+/** MiB of a peer that did nothing yet, garbage collected. */
+export async function idleRss(peer: PeerProcess): Promise<number> {
+  await pause(SETTLE_MS);
+  await peer.ask({ op: 'sample', gc: true });
+  await pause(300);
+  return peer.usage().rssMiB;
+}
+
 /** MiB that each further node of the process takes. */
 export async function furtherNodes(peer: PeerProcess): Promise<number> {
   await pause(SETTLE_MS);

@@ -1,6 +1,6 @@
 // Results as a table: for the terminal, and as the page docs/performance.md.
 import { METRICS, type Metric, type MetricName } from './metrics.ts';
-import { PAIRINGS, type PairingName, REFERENCE } from './pairings.ts';
+import { FLAVOUR_TEXT, PAIRINGS, type PairingName, REFERENCE } from './pairings.ts';
 import { medianOf, type Results, ratioOf } from './results.ts';
 
 const TITLES: Readonly<Record<PairingName, string>> = {
@@ -76,4 +76,60 @@ export function toTable(results: Results): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
   const rule = head.map((_title, column) => (column < 2 ? '---' : '---:'));
   return line(head) + line(rule) + body.map(line).join('');
+}
+
+const EXPLAINED: Readonly<Record<PairingName, string>> = {
+  'go-go': 'stock tsnet at both ends: the reference',
+  'cove-cove': `${FLAVOUR_TEXT.cove}, at both ends`,
+  'cove-wasm': `${FLAVOUR_TEXT['cove-wasm']}, at both ends`,
+  'cove-js': `${FLAVOUR_TEXT['cove-js']}, at both ends`,
+  'cove-go': 'Cove makes the load and sends the streams, stock tsnet serves',
+  'go-cove': 'the other way round',
+  kernel:
+    "the kernel's TCP over wireguard-go with a TUN device, MTU 1280, the load made by the Go program",
+};
+
+/** The whole page; `more` follows the table. */
+export function toPage(results: Results, more: readonly string[]): string {
+  const { date, machine, kernel, node, tsnet, go, commit } = results.environment;
+  const pairings = (Object.keys(PAIRINGS) as PairingName[]).filter(
+    (pairing) => results.samples[pairing] !== undefined,
+  );
+  const legend = pairings.map((pairing) => {
+    const { crypto, native, offload } = results.facts[pairing] ?? {};
+    const facts = [
+      ...(crypto ? [`packet cipher ${crypto}`] : []),
+      ...(native !== undefined ? [`native code ${native ? 'loaded' : 'not loaded'}`] : []),
+      ...(offload !== undefined ? [`UDP offload ${offload ? 'on' : 'off'}`] : []),
+    ];
+    const inBrackets = facts.length > 0 ? ` (${facts.join(', ')})` : '';
+    return `- **${TITLES[pairing]}**: ${EXPLAINED[pairing]}${inBrackets}.\n`;
+  });
+  return `# Performance, measured
+
+\`npm run bench\` writes this page from \`docs/performance.json\`, which has the value of every round.
+
+${date}; ${machine}; ${kernel}; Node ${node}; stock tsnet ${tsnet} built with ${go}, with its own wireguard-go; packages at
+commit ${commit}. Both ends are on the same machine, each in a network namespace of its own, a bridge between them, and
+share its cores: what one end saves, the other can use.
+
+${legend.join('')}
+Cells: the median of ${roundsOf(results)} rounds, in which the pairings took turns, and in brackets its ratio to tsnet–tsnet of the same
+rounds (↑ more is better, ↓ less is better).
+
+${toTable(results)}
+How: the load is made inside the process of the node it crosses. Every measurement takes 2 s. A stream is counted where
+it arrives, without its first 0.5 s. Echoes go one at a time, 500 a second. HTTP requests are written by hand on 32 kept
+connections, and answered by \`http.Server\` or \`net/http\`; at 1,000 a second they are sent when they are due, whatever is
+still open. Connections are closed as soon as they are open. The peak of RSS is the kernel's VmHWM; garbage is collected
+for the idle connections and peers only. Handshakes are answered in memory, one responder, which in Go uses all cores.
+${more.map((part) => `\n${part.trim()}\n`).join('')}`;
+}
+
+function roundsOf(results: Results): string {
+  const counts = Object.values(results.samples).flatMap((own) =>
+    Object.values(own).map((values) => values.length),
+  );
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  return least === most ? String(most) : `${least} to ${most}`;
 }

@@ -47,11 +47,6 @@ export interface Pair extends AsyncDisposable {
   readonly server: PeerProcess;
 }
 
-export interface StartOptions {
-  /** The peers write a CPU profile into this folder when they end. */
-  readonly profileDir?: string | undefined;
-}
-
 /** Environment of stock programs: nothing leaves the machine. */
 const QUIET = { TS_NO_LOGS_NO_SUPPORT: 'true', TS_DISABLE_PORTMAPPER: '1' };
 
@@ -61,7 +56,6 @@ export async function startPeer(
   flavour: Flavour,
   host: Host,
   tailnet: Tailnet,
-  options: StartOptions = {},
 ): Promise<PeerProcess> {
   const hostname = `bench-${++started}`;
   const dir = mkdtempSync(join(host.dir, `${hostname}-`));
@@ -74,10 +68,7 @@ export async function startPeer(
     ...{ hostname, dir, controlUrl: tailnet.controlUrl },
     crypto: flavour === 'cove-js' ? 'noble' : 'default',
   };
-  const profile = options.profileDir
-    ? ['--cpu-prof', '--cpu-prof-dir', options.profileDir, '--cpu-prof-interval', '500']
-    : [];
-  const command = [process.execPath, '--expose-gc', ...profile, COVE_PEER, JSON.stringify(config)];
+  const command = [process.execPath, '--expose-gc', COVE_PEER, JSON.stringify(config)];
   return PeerProcess.start(host, command, {
     ...env,
     ...(flavour !== 'cove' && { COVE_NO_NATIVE: '1' }),
@@ -90,7 +81,6 @@ export async function startPair(
   hosts: Hosts,
   tailnet: Tailnet,
   path: 'direct' | 'relay',
-  options: StartOptions = {},
 ): Promise<Pair> {
   const peers: PeerProcess[] = [];
   const end = async (): Promise<void> => {
@@ -98,8 +88,8 @@ export async function startPair(
   };
   try {
     // One after the other: the start is measured.
-    peers.push(await startPeer(server, hosts.server, tailnet, options));
-    peers.push(await startPeer(client, hosts.client, tailnet, options));
+    peers.push(await startPeer(server, hosts.server, tailnet));
+    peers.push(await startPeer(client, hosts.client, tailnet));
     const [serving, loading] = peers as [PeerProcess, PeerProcess];
     await serving.ask({ op: 'serve' });
     const { address } = serving.ready;

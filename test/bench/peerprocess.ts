@@ -7,6 +7,8 @@ import type { Answer, Latencies, Ready, Request, Sample } from './wire.ts';
 
 const START_TIMEOUT = 60_000;
 const ANSWER_TIMEOUT = 60_000;
+/** A stock node that had thousands of connections takes long to close. */
+const KILL_AFTER = 2_000;
 /** Of /proc/<pid>/stat. */
 const TICKS_PER_SECOND = 100;
 
@@ -124,7 +126,7 @@ export class PeerProcess {
   async end(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const ended = new Promise((done) => this.#child.once('close', done));
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), 6_000);
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), KILL_AFTER);
     await this.ask({ op: 'close' }).catch(() => {});
     await ended;
     clearTimeout(timer);

@@ -22,6 +22,8 @@ export interface Environment {
 export interface Facts {
   /** Packet cipher. */
   readonly crypto?: string;
+  /** The addon is loaded. */
+  readonly native?: boolean;
   /** UDP segmentation offload. */
   readonly offload?: boolean;
 }
@@ -50,7 +52,7 @@ export class ResultBook {
 
   /** goOn: further values are added to those of earlier runs; else they replace them. */
   static open(file: string | undefined, goOn: boolean): ResultBook {
-    return new ResultBook(file === undefined ? undefined : read(file), environment(), goOn);
+    return new ResultBook(file === undefined ? undefined : readIfThere(file), environment(), goOn);
   }
 
   add(pairing: PairingName, values: Values, facts?: Facts): void {
@@ -87,9 +89,13 @@ export class ResultBook {
   }
 }
 
-function read(file: string): Results | undefined {
+export function readResults(file: string): Results {
+  return JSON.parse(readFileSync(file, 'utf8')) as Results;
+}
+
+function readIfThere(file: string): Results | undefined {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Results;
+    return readResults(file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
@@ -123,7 +129,7 @@ export function ratioOf(
   return value === undefined || !reference ? undefined : value / reference;
 }
 
-function environment(): Environment {
+export function environment(): Environment {
   const git = (...args: string[]): string =>
     execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   let commit = 'unknown';
@@ -144,4 +150,10 @@ function environment(): Environment {
     go: '',
     commit,
   };
+}
+
+/** Where and with what, on one line. */
+export function describe(of: Environment): string {
+  const { date, machine, kernel, node, commit } = of;
+  return `${date}; ${machine}; ${kernel}; Node ${node}; packages at commit ${commit}`;
 }

@@ -7,11 +7,12 @@ import { loadSelfSigned } from '@cove/derp';
 import type { DERPMap } from '@cove/protocol/tailcfg';
 import { eventually, type Host, Lab, type Started } from '../harness/lab.ts';
 import { peerPath } from '../harness/peers.ts';
+import { CROWD } from './crowd.ts';
 
 const CLI = fileURLToPath(new URL('../../../packages/cli/bin/cove.js', import.meta.url));
 const STOCK_NAME = 'relay.bench';
 const STOCK_PORT = 443;
-const STOCK_STUN_PORT = 3479;
+const STOCK_STUN_PORT = 3500;
 const STOCK_REGION = 7;
 
 /** A coordination server and a key that lets any number of machines in, forgotten when they leave. */
@@ -58,22 +59,29 @@ export class Testbed implements AsyncDisposable {
     return host;
   }
 
-  /** `cove control` with its own relay (`cove derp`'s), or with a stock derper. */
-  async tailnet(relay: 'cove' | 'derper'): Promise<Tailnet> {
+  /** `cove control` with its own relay (`cove derp`'s), or with a stock derper; crowd: machines that stay away. */
+  async tailnet(relay: 'cove' | 'derper', crowd = 0): Promise<Tailnet> {
     const number = this.#tailnets++;
     const host = this.#center;
     const dir = ['--dir', join(host.dir, `tailnet-${number}`)];
     const port = 8090 + number;
-    const own = ['--derp-port', String(8443 + number), '--stun-port', '3478'];
+    const own = ['--derp-port', String(8443 + number), '--stun-port', String(3478 + number)];
     const relays = relay === 'cove' ? own : ['--derp-map', await this.#startDerper()];
     const control = host.start(process.execPath, [
       ...[CLI, 'control', ...dir, '--listen', host.address, '--control-port', String(port)],
       ...[...relays, '--json'],
     ]);
     await printed(control, /"event":"ready"/);
-    const create = [CLI, 'authkey', 'create', '--reusable', '--ephemeral', ...dir];
-    const { stdout } = await host.run(process.execPath, create);
-    return { controlUrl: `http://${host.address}:${port}`, authKey: stdout.trim() };
+    const key = async (...kind: string[]): Promise<string> => {
+      const create = [CLI, 'authkey', 'create', '--reusable', ...kind, ...dir];
+      return (await host.run(process.execPath, create)).stdout.trim();
+    };
+    if (crowd > 0) {
+      const args = [CROWD, String(port), await key(), String(crowd)];
+      await host.run(process.execPath, args, { timeout: 120_000 });
+    }
+    const authKey = await key('--ephemeral');
+    return { controlUrl: `http://${host.address}:${port}`, authKey };
   }
 
   /** Returns the file of its relay map. */

@@ -55,6 +55,8 @@ export type Request =
   | ({ readonly op: 'idle'; readonly count: number } & Target)
   /** Starts further nodes in this process. */
   | { readonly op: 'nodes'; readonly count: number }
+  /** Cove only: begins a CPU profile; with a file ends it and writes it there. */
+  | { readonly op: 'profile'; readonly file?: string }
   | { readonly op: 'close' };
 
 export interface Latencies {
