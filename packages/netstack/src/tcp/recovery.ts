@@ -67,7 +67,8 @@ export function processAck(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void
   const delivered = tcb.sackOk ? sent.effect.delivered : Math.max(advanced, repeated ? tcb.mss : 0);
   if (tcb.recovery === Recovery.FAST) {
     reduceProportionally(tcb, delivered);
-  } else if (delivered > 0 && !repeated) {
+  } else if (advanced > 0) {
+    // Only acknowledgements of new data let the window grow (RFC 5681 3.1).
     const { congestion } = tcb;
     const before = congestion.cwnd;
     const limited = tcb.cwndLimited || (before < congestion.ssthresh && 2 * flight >= before);
@@ -174,12 +175,15 @@ function countDuplicate(tcb: Tcb, segment: TcpSegment, advanced: number, window:
     (segment.flags & (Flag.SYN | Flag.FIN)) === 0 &&
     tcb.sndWnd === window &&
     window > 0;
-  if (duplicate) {
-    tcb.dupAcks++;
-    // No more can have left the network than was in it, however many acknowledgements a peer makes up.
-    tcb.dupBytes = Math.min(tcb.dupBytes + tcb.mss, tcb.sent.bytes);
-  }
-  return duplicate;
+  // After a timeout they only tell of segments sent again without need (RFC 6582 3.2 step 6).
+  if (!duplicate || tcb.recovery === Recovery.LOSS) return false;
+  tcb.dupAcks++;
+  // No more can have left the network than was in it, however many acknowledgements a peer makes up (RFC 5681 3.2).
+  const most =
+    tcb.recovery === Recovery.FAST ? seqDiff(tcb.recoverPoint, tcb.sndUna) : tcb.sent.bytes;
+  if (tcb.dupBytes >= most) return false;
+  tcb.dupBytes = Math.min(tcb.dupBytes + tcb.mss, most);
+  return true;
 }
 
 /** The peer has room again. What a probe sent goes out once more unless it was taken. */
