@@ -74,6 +74,13 @@ async function open(file: string, onClosed: () => void): Promise<Database> {
   }
 }
 
+/** Links last visited that are kept in memory. */
+const MAX_KEPT = 4_000;
+
+/**
+ * Links are kept in memory as long as nobody has written to the file, which is asked once in a turn of the event loop:
+ * whoever has seen the answer to a change cannot have a visit in the same turn.
+ */
 function finder(reader: SqliteDatabase.Database): (id: string) => Link | undefined {
   const columns = LINK_COLUMNS.join(', ');
   const byId = reader.prepare<[string], LinkRow>(
@@ -82,9 +89,29 @@ function finder(reader: SqliteDatabase.Database): (id: string) => Link | undefin
   const byAlias = reader.prepare<[string], LinkRow>(
     `select ${columns} from links where deleted is null and id = (select link_id from aliases where id = ?)`,
   );
+  const version = reader.prepare<[], number>('pragma data_version').pluck();
+  const kept = new Map<string, Link>();
+  let keptVersion = -1;
+  let isChecked = false;
+  const uncheck = (): void => {
+    isChecked = false;
+  };
   return (id) => {
+    if (!isChecked) {
+      isChecked = true;
+      setImmediate(uncheck);
+      const now = version.get()!;
+      if (now !== keptVersion) kept.clear();
+      keptVersion = now;
+    }
+    const known = kept.get(id);
+    if (known !== undefined) return known;
     const row = byId.get(id) ?? byAlias.get(id);
-    return row && fromRow(row);
+    if (row === undefined) return undefined;
+    const link = fromRow(row);
+    if (kept.size >= MAX_KEPT) kept.clear();
+    kept.set(id, link);
+    return link;
   };
 }
 
