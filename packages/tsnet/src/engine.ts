@@ -293,6 +293,7 @@ export class Engine {
       this.#installFilter();
     if (this.#machine && (newSelf || changesRoutes(changes)))
       this.#machine.configure(this.#ownAddresses(), this.#nodes.peers);
+    if (newSelf || before?.dns !== map.dns) this.#machine?.configureDns(map);
     if (before?.derpMap !== map.derpMap)
       this.#magicsock.setDerpMap(map.derpMap, map.self.HomeDERP ?? 0);
     this.#turns.wake();

@@ -9,10 +9,12 @@ import { parseAddr } from '@cove/protocol/netaddr';
 import { SERVICE_ADDRESSES } from '../dns/responder.ts';
 import { TsnetError, type TsnetErrorCode } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { magicDnsSuffix, type NetworkMap } from '../netmap.ts';
 import type { Peer } from '../nodetable.ts';
 import { type Netlink, TunInterface } from './interface.ts';
 import { type ServiceOptions, ServiceStack } from './service.ts';
 import type { KernelSink } from './share.ts';
+import type { SystemDns } from './systemdns.ts';
 
 /** The smallest MTU IPv6 allows: whatever carries the tunnel carries it. */
 const MTU = 1280;
@@ -25,6 +27,8 @@ const SERVICES: readonly Uint8Array[] = SERVICE_ADDRESSES.map((text) => parseAdd
 export interface TunSettings {
   /** Name of the interface; absent: the first free of cove0, cove1, ... */
   readonly name?: string;
+  /** Have the machine's resolver ask the node for the tailnet's names. Default true. */
+  readonly dns?: boolean;
 }
 
 /** A TUN device: @cove/native's, or one in memory. */
@@ -49,6 +53,8 @@ export interface TunOpenOptions {
 export interface TunSystem {
   open(options: TunOpenOptions): TunDevice;
   readonly netlink: Netlink;
+  /** Tells the machine's resolver. */
+  dns(interfaceName: string, log: Log): Pick<SystemDns, 'apply' | 'close'>;
 }
 
 export interface MachineOptions extends Omit<ServiceOptions, 'output'> {
@@ -68,6 +74,7 @@ export class Machine implements KernelSink {
   readonly #device: TunDevice;
   readonly #interface: TunInterface;
   readonly #service: ServiceStack;
+  readonly #dns: Pick<SystemDns, 'apply' | 'close'> | undefined;
   #isOpen = true;
 
   /** Throws ERR_TUN_UNAVAILABLE, ERR_TUN_PERMISSION, ERR_TUN_NAME, ERR_TUN_SYSTEM. */
@@ -95,6 +102,7 @@ export class Machine implements KernelSink {
       ...options,
       output: (buf, offset, length) => this.write(buf, offset, length),
     });
+    if (settings.dns !== false) this.#dns = system.dns(name, log);
     log('info', 'the machine joins the tailnet', { interface: name });
   }
 
@@ -107,6 +115,11 @@ export class Machine implements KernelSink {
   configure(addresses: readonly Uint8Array[], peers: Iterable<Peer>): void {
     if (!this.#isOpen) return;
     this.#interface.configure(addresses, this.#routes(peers));
+  }
+
+  /** Names of the tailnet, as the map has them. */
+  configureDns(map: NetworkMap): void {
+    if (this.#isOpen) this.#dns?.apply(magicDnsSuffix(map), map.dns);
   }
 
   /** Routes to whole networks would need sockets that go around them: see TunInterface. */
@@ -149,6 +162,8 @@ export class Machine implements KernelSink {
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    // First, because nobody answers any more.
+    this.#dns?.close();
     this.#service.close();
     this.#device.close();
   }

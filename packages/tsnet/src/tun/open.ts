@@ -2,7 +2,9 @@
 import { Resolver } from 'node:dns';
 import { errnoName, netlink, Tun } from '@cove/native';
 import { SERVICE_ADDRESSES } from '../dns/responder.ts';
+import type { Log } from '../log.ts';
 import { Machine, type MachineOptions, type TunSettings, type TunSystem } from './machine.ts';
+import { ResolvConf, SystemDns } from './systemdns.ts';
 
 /** The kernel's own TUN devices. */
 const kernel: TunSystem = {
@@ -11,7 +13,16 @@ const kernel: TunSystem = {
     const errno = netlink(message);
     return errno === 0 ? '' : errnoName(errno);
   },
+  dns: (interfaceName, log) => new SystemDns({ interfaceName, log }),
 };
+
+function recoverResolvConf(log: Log): void {
+  try {
+    new ResolvConf('/etc').recover();
+  } catch (error) {
+    log('warn', '/etc/resolv.conf could not be put back', { error });
+  }
+}
 
 /** Throws as Machine does. */
 export function openMachine(
@@ -19,6 +30,8 @@ export function openMachine(
   system: TunSystem | undefined,
   options: Omit<MachineOptions, 'settings' | 'system' | 'systemResolvers'>,
 ): Machine {
+  // Of a process that was killed, and before anything is read from it.
+  if (settings.dns !== false && system === undefined) recoverResolvConf(options.log);
   const resolvers = new Resolver()
     .getServers()
     .filter((address) => !SERVICE_ADDRESSES.some((own) => address.includes(own)));
