@@ -5,7 +5,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CURRENT_RELEASE, missing } from '../harness/peers.ts';
 import { handshakeRate, writeExercise } from './handshakes.ts';
-import { furtherNodes, idleRss, measurePair, measureRelayed, type Plan } from './measure.ts';
+import {
+  furtherNodes,
+  idleConnections,
+  idleRss,
+  measurePair,
+  measureRelayed,
+  type Plan,
+} from './measure.ts';
 import type { CaseName, Values } from './metrics.ts';
 import { type BenchOptions, parseOptions, USAGE } from './options.ts';
 import { toPage, toText } from './page.ts';
@@ -30,17 +37,11 @@ const PROFILE_FILE = join(ROOT, 'docs', 'performance', 'profile.md');
 const MORE_PARTS = ['goodput.md', 'learned.md'].map((name) =>
   join(ROOT, 'docs', 'performance', name),
 );
-/** Both ends alike, in a fresh process: what they cost alone is known from them. */
+/** Both ends alike: what one node costs is measured with them. */
 const ALIKE: ReadonlySet<PairingName> = new Set(['go-go', 'cove-cove', 'cove-js', 'cove-wasm']);
-const PAIR_CASES: readonly CaseName[] = [
-  'start',
-  'echo',
-  'http',
-  'stream',
-  'connect',
-  'udp',
-  'idle',
-];
+/** What does not differ between the kinds of Cove is measured of one. */
+const FULL: ReadonlySet<PairingName> = new Set(['go-go', 'cove-cove']);
+const PAIR_CASES: readonly CaseName[] = ['start', 'echo', 'http', 'stream', 'connect', 'udp'];
 
 /** By its relay, or with a thousand machines that stay away. */
 type TailnetName = 'cove' | 'derper' | 'crowd';
@@ -115,6 +116,12 @@ class Bench {
       const file = join(this.#bed.direct.client.dir, 'handshakes.json');
       writeExercise(file);
       this.#add(pairing, { 'handshake.rate': await handshakeRate(flavour, file) });
+    }
+    if (!FULL.has(pairing)) return;
+    if (cases.has('idle')) {
+      const tailnet = await this.#tailnet('cove');
+      await using pair = await startPair(flavours, this.#bed.direct, tailnet, 'direct');
+      this.#add(pairing, { 'rss.idleConn': await idleConnections(pair) });
     }
     if (cases.has('nodes')) {
       const further = await this.#alone(flavour, 'cove', furtherNodes);

@@ -92,7 +92,7 @@ export class Load {
   async echo({ address, seconds, rate, size }: EchoRequest): Promise<Latencies> {
     const conn = await this.#dial(address, ECHO_PORT);
     const message = Buffer.alloc(size);
-    const interval = 1000 / rate;
+    const interval = rate > 0 ? 1000 / rate : 0;
     const took: number[] = [];
     const start = performance.now();
     let missing = 0;
@@ -104,9 +104,11 @@ export class Load {
     const failed = once(conn, 'error').then(([error]) => Promise.reject(error));
     failed.catch(() => {});
     for (let due = start; performance.now() - start < seconds * 1000; due += interval) {
-      await sleepUntil(due);
-      const late = performance.now() - due;
-      if (late > interval) due += Math.floor(late / interval) * interval;
+      if (interval > 0) {
+        await sleepUntil(due);
+        const late = performance.now() - due;
+        if (late > interval) due += Math.floor(late / interval) * interval;
+      }
       const sent = performance.now();
       missing = size;
       const answered = new Promise<void>((done) => {

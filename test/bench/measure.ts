@@ -75,9 +75,11 @@ export async function measurePair(pair: Pair, plan: Plan, isKernel: boolean): Pr
     values['rss.first'] = client.usage().rssMiB;
   }
   if (cases.has('echo')) {
-    const warm = { op: 'echo', address, rate: ECHO_RATE, size: ECHO_BYTES } as const;
-    await client.ask({ ...warm, seconds: 0.5 });
-    const echo = await client.ask({ ...warm, seconds });
+    const paced = { op: 'echo', address, rate: ECHO_RATE, size: ECHO_BYTES } as const;
+    await client.ask({ ...paced, seconds: 0.3 });
+    const closed = await client.ask({ ...paced, rate: 0, seconds: seconds / 2 });
+    values['echo.rate'] = closed.perSecond;
+    const echo = await client.ask({ ...paced, seconds });
     values['echo.p50'] = echo.p50;
     values['echo.p99'] = echo.p99;
   }
@@ -117,7 +119,6 @@ export async function measurePair(pair: Pair, plan: Plan, isKernel: boolean): Pr
     values['connect.rate'] = result.perSecond;
   }
   if (cases.has('udp')) values['udp.pps'] = await flood(pair, seconds);
-  if (cases.has('idle') && !isKernel) values['rss.idleConn'] = await idleConnections(pair);
   return values;
 }
 
@@ -133,15 +134,18 @@ async function flood({ client, server }: Pair, seconds: number): Promise<number>
   return (to.datagrams - from.datagrams) / (to.atMs - from.atMs);
 }
 
-/** KiB of each end per connection, garbage collected before and after. */
-async function idleConnections({ client, server }: Pair): Promise<number> {
+/** KiB of each end per connection, garbage collected before and after; in fresh processes. */
+export async function idleConnections({ client, server }: Pair): Promise<number> {
   const collected = async (): Promise<number> => {
     for (const peer of [client, server]) await peer.ask({ op: 'sample', gc: true });
     await pause(300);
     return client.usage().rssMiB + server.usage().rssMiB;
   };
+  const { address } = server.ready;
+  // The first ones also pay for compilation.
+  await client.ask({ op: 'idle', address, count: IDLE_CONNECTIONS / 4 });
   const before = await collected();
-  await client.ask({ op: 'idle', address: server.ready.address, count: IDLE_CONNECTIONS });
+  await client.ask({ op: 'idle', address, count: IDLE_CONNECTIONS });
   const after = await collected();
   await client.ask({ op: 'stop' });
   return ((after - before) * 1024) / 2 / IDLE_CONNECTIONS;

@@ -19,6 +19,7 @@ export type MetricName =
   | 'stream1.cpu'
   | 'stream8.cpu'
   | 'udp.pps'
+  | 'echo.rate'
   | 'echo.p50'
   | 'echo.p99'
   | 'http.rate'
@@ -61,8 +62,9 @@ export const METRICS: Readonly<Record<MetricName, Metric>> = {
   'stream1.cpu': metric('stream', 'CPU of both ends, one connection', 's/GiB', down),
   'stream8.cpu': metric('stream', 'CPU of both ends, eight connections', 's/GiB', down),
   'udp.pps': metric('udp', 'UDP datagrams of 64 bytes, received', '1000/s', up),
-  'echo.p50': metric('echo', 'echo of 64 bytes, median', 'µs', down),
-  'echo.p99': metric('echo', 'echo of 64 bytes, p99', 'µs', down),
+  'echo.rate': metric('echo', 'echoes of 64 bytes, one after the other', '1/s', up),
+  'echo.p50': metric('echo', 'echo of 64 bytes, 500/s, median', 'µs', down),
+  'echo.p99': metric('echo', 'echo of 64 bytes, 500/s, p99', 'µs', down),
   'http.rate': metric('http', 'HTTP requests, 32 clients', '1/s', up),
   'http.before.p50': metric('http', 'HTTP at 1,000/s before the streams, median', 'ms', down),
   'http.before.p99': metric('http', 'HTTP at 1,000/s before the streams, p99', 'ms', down),

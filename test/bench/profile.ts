@@ -59,6 +59,11 @@ function nameOf(frame: CpuProfile['nodes'][number]['callFrame']): string {
 const WORK: Readonly<Record<string, (pair: Pair) => Promise<unknown>>> = {
   'one connection': (pair) => stream(pair, 1, SECONDS),
   'eight connections': (pair) => stream(pair, 8, SECONDS),
+  'echo of 64 bytes, one after the other': ({ client, server }) =>
+    client.ask({
+      ...{ op: 'echo', address: server.ready.address },
+      ...{ size: 64, seconds: SECONDS, rate: 0 },
+    }),
   'HTTP, 32 clients': ({ client, server }) =>
     client.ask({
       ...{ op: 'http', address: server.ready.address },

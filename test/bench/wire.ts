@@ -20,7 +20,7 @@ export interface Timed extends Target {
   readonly seconds: number;
 }
 
-/** One message after the other; each when it is due and the last is back. */
+/** One message after the other; each when it is due and the last is back, or (rate 0) as soon as the last is back. */
 export interface EchoRequest extends Timed {
   /** Per second. */
   readonly rate: number;

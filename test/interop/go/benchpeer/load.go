@@ -110,7 +110,7 @@ func (l *loads) stop() {
 	l.open = nil
 }
 
-// echo sends one message after the other, each when it is due and the last is back.
+// echo sends one message after the other, each when it is due (rate 0: at once) and the last is back.
 func echo(network network, r request) (any, error) {
 	conn, err := dial(network, r.Address, echoPort)
 	if err != nil {
@@ -118,13 +118,18 @@ func echo(network network, r request) (any, error) {
 	}
 	defer conn.Close()
 	message := make([]byte, r.Size)
-	interval := duration(1 / r.Rate)
+	var interval time.Duration
+	if r.Rate > 0 {
+		interval = duration(1 / r.Rate)
+	}
 	var took []time.Duration
 	start := time.Now()
 	for due := start; time.Since(start) < duration(r.Seconds); due = due.Add(interval) {
-		time.Sleep(time.Until(due))
-		if late := time.Since(due); late > interval {
-			due = due.Add(late.Truncate(interval))
+		if interval > 0 {
+			time.Sleep(time.Until(due))
+			if late := time.Since(due); late > interval {
+				due = due.Add(late.Truncate(interval))
+			}
 		}
 		sent := time.Now()
 		if _, err := conn.Write(message); err != nil {
