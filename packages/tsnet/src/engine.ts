@@ -160,7 +160,11 @@ export class Engine {
     this.#clock = clock;
     this.#log = options.log ?? silent;
     this.#turns = new Turns(clock, (now) => {
-      this.#path.poll(now);
+      try {
+        this.#path.poll(now);
+      } finally {
+        this.#magicsock.flush();
+      }
       return this.#path.nextTick;
     });
     this.#nodes = new NodeTable(options.acceptRoutes ?? false);
@@ -198,6 +202,7 @@ export class Engine {
           this.#turns.wake();
         },
         relayConnected: (connected) => options.callbacks.derpConnected(connected),
+        flushSoon: () => this.#turns.wakeAfter(),
         congested: (on) => this.#path.stack.setOutputPaused(on),
         pathChanged: (peer, isLoss) => this.#path.pathChanged(peer, isLoss),
         homeChanged: (region) => options.callbacks.homeDerp(region),

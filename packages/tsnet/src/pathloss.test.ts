@@ -24,6 +24,7 @@ test('the direct path is cut: an open connection goes on through the relay, whic
       port: (family) => real.port(family),
       send: (path, buf, offset, length) => cut || real.send(path, buf, offset, length),
       probe: (path, datagram) => cut || real.probe(path, datagram),
+      flush: () => real.flush(),
       rebind: () => real.rebind(),
       get dropped() {
         return real.dropped;

@@ -24,6 +24,7 @@ function noUdp(): UdpTransport {
     port: () => 0,
     send: () => false,
     probe: () => false,
+    flush: () => {},
     rebind: () => {},
     dropped: 0,
     close: () => {},

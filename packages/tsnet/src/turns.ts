@@ -8,6 +8,7 @@ export class Turns {
   readonly #clock: Clock;
   readonly #turn: Turn;
   #isPending = false;
+  #isRunning = false;
   #batchNow: number | undefined;
   #timer: Timer | undefined;
   #timerAt: number = Number.POSITIVE_INFINITY;
@@ -31,6 +32,11 @@ export class Turns {
     setImmediate(() => this.#run());
   }
 
+  /** As wake, unless a turn is under way: what is to be done then is done at its end. */
+  wakeAfter(): void {
+    if (!this.#isRunning) this.wake();
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
@@ -42,9 +48,11 @@ export class Turns {
     const now = this.#clock.now();
     this.#batchNow = now;
     let next: number | undefined = now;
+    this.#isRunning = true;
     try {
       next = this.#turn(now);
     } finally {
+      this.#isRunning = false;
       // When a listener of the application throws, the node goes on all the same.
       this.#batchNow = undefined;
       if (next === now) this.wake();

@@ -32,6 +32,8 @@ export interface MagicsockSink {
   receive(buf: Uint8Array, offset: number, length: number, from: Path): void;
   /** A relay connection came up, or (false) the last one went down. */
   relayConnected(connected: boolean): void;
+  /** What was sent waits for flush(). */
+  flushSoon(): void;
   /** Stop (true) or resume making new segments. */
   congested(on: boolean): void;
   /** Packets to the peer take another path than before. `isLoss`: because what was sent by the last one got lost. */
@@ -106,6 +108,7 @@ export class Magicsock {
   #isBound = false;
   #wasConnected = false;
   #relayFull = false;
+  #udpFull = false;
   #isPaused = false;
   #closed = false;
   #relayedIn = 0;
@@ -163,9 +166,14 @@ export class Magicsock {
       log,
       now: () => clock.now(),
       handler: {
-        packet: (datagram, from) => this.#receiveDirect(datagram, from),
+        packet: (buf, offset, length, from) => this.#receiveDirect(buf, offset, length, from),
         bound: () => this.#bound(),
         sendFailed: (path) => this.#sendFailed(path),
+        waiting: () => this.#sink.flushSoon(),
+        congested: (on) => {
+          this.#udpFull = on;
+          this.#notePaused();
+        },
       },
     });
     this.#netchecker = new Netchecker({
@@ -289,6 +297,11 @@ export class Magicsock {
     const region = endpoint.relayRegion(this.#isConnected);
     if (region !== 0) this.#sendRelayed(endpoint.relayPath(region), buf, offset, length);
     else if (!sent) this.#unsent++;
+  }
+
+  /** End of a turn: what was sent in it leaves. */
+  flush(): void {
+    this.#udp.flush();
   }
 
   /** Answers a datagram on the path it came by. */
@@ -454,14 +467,21 @@ export class Magicsock {
     }
   }
 
-  #receiveDirect(datagram: Uint8Array, from: UdpPath): void {
+  #receiveDirect(buf: Uint8Array, offset: number, length: number, from: UdpPath): void {
+    if (length >= MIN_DATAGRAM && isTransport(buf, offset)) {
+      this.#directIn++;
+      this.#sink.receive(buf, offset, length, from);
+      return;
+    }
+    // Little and rare: it may be kept.
+    const datagram = buf.slice(offset, offset + length);
     if (isStun(datagram)) {
       if (!this.#netchecker.answer(datagram)) this.#staleStun++;
     } else if (isDisco(datagram)) this.#disco.receiveDirect(datagram, from);
-    else if (datagram.length < MIN_DATAGRAM) this.#noise++;
+    else if (length < MIN_DATAGRAM) this.#noise++;
     else {
       this.#directIn++;
-      this.#sink.receive(datagram, 0, datagram.length, from);
+      this.#sink.receive(datagram, 0, length, from);
     }
   }
 
@@ -584,7 +604,7 @@ export class Magicsock {
 
   /** A full relay stops everybody, unless some peer has a direct path: then its own packets are dropped instead. */
   #notePaused(): void {
-    const paused = this.#relayFull && !this.#anyDirect();
+    const paused = this.#udpFull || (this.#relayFull && !this.#anyDirect());
     if (paused === this.#isPaused) return;
     this.#isPaused = paused;
     this.#sink.congested(paused);
@@ -612,6 +632,11 @@ export class Magicsock {
   #random(): number {
     return (this.#options.crypto.randomBytes(1)[0] ?? 0) / 256;
   }
+}
+
+/** WireGuard's transport data, which is nearly everything. */
+function isTransport(buf: Uint8Array, offset: number): boolean {
+  return buf[offset] === 4 && (buf[offset + 1]! | buf[offset + 2]! | buf[offset + 3]!) === 0;
 }
 
 /** This host has an address of the family that others could be reached from; loopback counts where there is no other. */

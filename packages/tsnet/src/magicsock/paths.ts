@@ -38,6 +38,8 @@ export class PathTable {
   readonly #byAddress: Map<string, Map<number, Entry>> = new Map();
   #last: UdpPath | undefined;
   #size = 0;
+  /** Changes with every answer that find may give otherwise than before. */
+  version = 0;
 
   get size(): number {
     return this.#size;
@@ -67,6 +69,7 @@ export class PathTable {
       entry = { path, users: 0 };
       ports.set(port, entry);
       this.#size++;
+      this.version++;
     }
     entry.users++;
     return entry.path;
@@ -78,6 +81,7 @@ export class PathTable {
     if (!ports || !entry || --entry.users > 0) return;
     ports.delete(path.port);
     this.#size--;
+    this.version++;
     if (ports.size === 0) this.#byAddress.delete(path.address);
   }
 }

@@ -35,9 +35,14 @@ async function bench(port = 0, lastPort = 0): Promise<Bench> {
       log: silent,
       now: () => performance.now(),
       handler: {
-        packet: (datagram, from) => b.received.push({ text: String(Buffer.from(datagram)), from }),
+        packet: (buf, offset, length, from) => {
+          const text = String(Buffer.from(buf.subarray(offset, offset + length)));
+          b.received.push({ text, from });
+        },
         bound: () => b.bound++,
         sendFailed: (path) => b.failed.push(path.text),
+        waiting: () => setImmediate(() => b.udp.flush()),
+        congested: () => {},
       },
     }),
   };

@@ -1,17 +1,24 @@
 // The node's UDP sockets, one per family under the same port number where possible: WireGuard, discovery and STUN share
 // them, because a mapping learnt on one socket is of no use to another.
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { hasUdpTrains } from '@cove/native';
 import type { Log } from '../log.ts';
+import { DgramSocket } from './dgramsocket.ts';
+import type { FamilySocket } from './familysocket.ts';
 import type { Family } from './netcheck.ts';
 import type { PathTable, UdpPath } from './paths.ts';
+import { TrainSocket } from './trainsocket.ts';
 
 export interface UdpHandler {
-  /** A datagram; the bytes are the receiver's own. */
-  packet(datagram: Uint8Array, from: UdpPath): void;
+  /** A datagram at buf[offset, offset + length), borrowed for the call; it may be overwritten. */
+  packet(buf: Uint8Array, offset: number, length: number, from: UdpPath): void;
   /** Sockets opened, or ports changed. */
   bound(): void;
   /** The datagram to the path could not be sent. Told only where probe() sent it. */
   sendFailed(path: UdpPath): void;
+  /** Datagrams wait for flush(): it is due at the end of the turn. */
+  waiting(): void;
+  /** The system takes nothing at the moment (true), or again: make no more to send. */
+  congested(on: boolean): void;
 }
 
 export interface UdpOptions {
@@ -29,10 +36,15 @@ export interface UdpOptions {
 export interface UdpTransport {
   /** Local port by family; 0: no socket. */
   port(family: Family): number;
-  /** False: there is no socket of the family. The bytes are copied or written before the call returns. */
+  /**
+   * False: there is no socket of the family. The bytes are copied or written before the call returns; they leave at the
+   * next flush at the latest.
+   */
   send(path: UdpPath, buf: Uint8Array, offset: number, length: number): boolean;
   /** As send, for the little that finds out whether a path works at all: failures are told. */
   probe(path: UdpPath, datagram: Uint8Array): boolean;
+  /** Sends what waits. */
+  flush(): void;
   /** New sockets on the same ports if possible: the network changed, or they broke. */
   rebind(): void;
   readonly dropped: number;
@@ -41,13 +53,8 @@ export interface UdpTransport {
 
 export type UdpOpen = (options: UdpOptions) => UdpTransport;
 
-/** A burst for every peer fits; the operating system gives what it may. */
-const BUFFER_BYTES = 4 << 20;
-const MAX_DATAGRAM = 65_507;
 /** Between two attempts to mend a socket. */
 const REBIND_SPACING = 5_000;
-/** Datagrams the system has not taken yet; the next one is dropped. */
-const MAX_QUEUED = 256;
 /** The network says that nothing gets there, as opposed to a full buffer. */
 const UNREACHABLE: ReadonlySet<string> = new Set([
   'EHOSTUNREACH',
@@ -63,13 +70,15 @@ export const openUdp: UdpOpen = (options) => new UdpSockets(options);
 
 class UdpSockets implements UdpTransport {
   readonly #options: UdpOptions;
-  readonly #sockets: Record<Family, Socket | undefined> = { 4: undefined, 6: undefined };
+  readonly #sockets: Record<Family, FamilySocket | undefined> = { 4: undefined, 6: undefined };
   readonly #ports: Record<Family, number> = { 4: 0, 6: 0 };
   /** Counts the sockets made, so that an old one's events are known as such. */
   #generation = 0;
   #lastRebind = Number.NEGATIVE_INFINITY;
   #closed = false;
-  dropped = 0;
+  readonly #congested: Set<Family> = new Set();
+  /** By sockets that are closed. */
+  #dropped = 0;
 
   constructor(options: UdpOptions) {
     this.#options = options;
@@ -85,14 +94,7 @@ class UdpSockets implements UdpTransport {
     const family = path.addr.length === 4 ? 4 : 6;
     const socket = this.#sockets[family];
     if (socket === undefined || this.#ports[family] === 0) return false;
-    if (socket.getSendQueueCount() >= MAX_QUEUED) {
-      this.dropped++;
-      return true;
-    }
-    // The system takes it at once, or reads it later: by then the caller's buffer has another packet in it.
-    const copy = Buffer.allocUnsafe(length);
-    copy.set(buf.subarray(offset, offset + length));
-    socket.send(copy, path.port, path.address);
+    socket.send(path, buf, offset, length);
     return true;
   }
 
@@ -100,10 +102,13 @@ class UdpSockets implements UdpTransport {
     const family = path.addr.length === 4 ? 4 : 6;
     const socket = this.#sockets[family];
     if (socket === undefined || this.#ports[family] === 0) return false;
-    socket.send(datagram, path.port, path.address, (error) => {
-      if (error) this.#sendFailed(path, error as NodeJS.ErrnoException);
-    });
+    socket.probe(path, datagram);
     return true;
+  }
+
+  flush(): void {
+    this.#sockets[4]?.flush();
+    this.#sockets[6]?.flush();
   }
 
   rebind(): void {
@@ -119,11 +124,8 @@ class UdpSockets implements UdpTransport {
     this.#closeSockets(() => {});
   }
 
-  #sendFailed(path: UdpPath, error: NodeJS.ErrnoException): void {
-    if (this.#closed) return;
-    const code = error.code ?? '';
-    if (UNREACHABLE.has(code)) this.#options.handler.sendFailed(path);
-    else if (BROKEN.has(code)) this.#mend(code);
+  get dropped(): number {
+    return this.#dropped + (this.#sockets[4]?.dropped ?? 0) + (this.#sockets[6]?.dropped ?? 0);
   }
 
   #mend(why: string): void {
@@ -142,7 +144,9 @@ class UdpSockets implements UdpTransport {
       const socket = this.#sockets[family];
       this.#sockets[family] = undefined;
       this.#ports[family] = 0;
+      this.#setCongested(family, false);
       if (!socket) continue;
+      this.#dropped += socket.dropped;
       open++;
       socket.close(done);
     }
@@ -171,54 +175,54 @@ class UdpSockets implements UdpTransport {
       done();
       return;
     }
-    const socket = createSocket({
-      type: family === 4 ? 'udp4' : 'udp6',
-      ipv6Only: family === 6,
-      // Addresses are literals: there is nothing to look up, and no reason to wait a turn for it.
-      lookup: (address, _options, callback) => callback(null, address, family),
-    });
-    let isBound = false;
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (isBound) {
-        if (this.#sockets[family] === socket) this.#mend(error.code ?? error.message);
-        return;
-      }
-      socket.close();
-      // No such family here: other ports change nothing.
-      const isPortTaken = error.code === 'EADDRINUSE' || error.code === 'EACCES';
-      this.#bind(family, isPortTaken ? others : [], generation, done);
-    });
-    socket.bind({ port, address: family === 4 ? '0.0.0.0' : '::' }, () => {
-      isBound = true;
-      if (this.#generation !== generation || this.#closed) {
-        socket.close();
-        return;
-      }
-      this.#sockets[family] = socket;
-      this.#ports[family] = socket.address().port;
-      this.#enlargeBuffers(socket, family);
-      socket.on('message', (message, from) => this.#received(socket, family, message, from));
-      done();
+    const { handler, paths, log } = this.#options;
+    const isCurrent = (): boolean => this.#sockets[family] === socket;
+    const Kind = hasUdpTrains() ? TrainSocket : DgramSocket;
+    const socket: FamilySocket = new Kind({
+      family,
+      port,
+      paths,
+      events: {
+        bound: (own, receive, send) => {
+          if (this.#generation !== generation || this.#closed) {
+            socket.close(() => {});
+            return;
+          }
+          this.#sockets[family] = socket;
+          this.#ports[family] = own;
+          log('debug', 'udp buffers', { family, receive, send });
+          done();
+        },
+        notBound: (code) => {
+          // No such family here: other ports change nothing.
+          const isPortTaken = code === 'EADDRINUSE' || code === 'EACCES';
+          this.#bind(family, isPortTaken ? others : [], generation, done);
+        },
+        packet: (buf, offset, length, from) => {
+          if (isCurrent()) handler.packet(buf, offset, length, from);
+        },
+        waiting: () => handler.waiting(),
+        congested: (on) => {
+          if (isCurrent()) this.#setCongested(family, on);
+        },
+        broken: (code) => {
+          if (isCurrent()) this.#mend(code);
+        },
+        probeFailed: (path, code) => {
+          if (this.#closed) return;
+          if (UNREACHABLE.has(code)) handler.sendFailed(path);
+          else if (BROKEN.has(code)) this.#mend(code);
+        },
+      },
     });
   }
 
-  #received(socket: Socket, family: Family, message: Buffer, from: RemoteInfo): void {
-    if (this.#sockets[family] !== socket || message.length > MAX_DATAGRAM) return;
-    const address = from.address.startsWith('::ffff:') ? from.address.slice(7) : from.address;
-    const path = this.#options.paths.find(address, from.port);
-    // Everything behind this takes plain arrays.
-    const datagram = new Uint8Array(message.buffer, message.byteOffset, message.length);
-    if (path) this.#options.handler.packet(datagram, path);
-  }
-
-  #enlargeBuffers(socket: Socket, family: Family): void {
-    try {
-      socket.setRecvBufferSize(BUFFER_BYTES);
-      socket.setSendBufferSize(BUFFER_BYTES);
-    } catch {
-      // The system's own size then.
+  #setCongested(family: Family, on: boolean): void {
+    const before = this.#congested.size;
+    if (on) this.#congested.add(family);
+    else this.#congested.delete(family);
+    if (before === 0 || this.#congested.size === 0) {
+      if (before !== this.#congested.size) this.#options.handler.congested(on);
     }
-    const [receive, send] = [socket.getRecvBufferSize(), socket.getSendBufferSize()];
-    this.#options.log('debug', 'udp buffers', { family, receive, send });
   }
 }
