@@ -26,7 +26,8 @@ export function processAck(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void
   const { sent } = tcb;
   const ack = segment.ack;
   const advanced = seqDiff(ack, tcb.sndUna);
-  const flight = tcb.flight;
+  // Earlier acknowledgements of this batch took from the flight what nobody could replace yet.
+  const flight = Math.max(tcb.flight, tcb.flightSent);
   const window = tcb.sndWnd;
   updateWindow(tcb, segment);
   let echo = -1;
@@ -309,7 +310,7 @@ export function armRetransmission(tcb: Tcb, now: number): void {
 
 /** The reordering timer expired (RFC 8985 6.2 step 5). */
 export function reorderTimeout(ctx: TcpContext, tcb: Tcb): void {
-  const flight = tcb.flight;
+  const flight = Math.max(tcb.flight, tcb.flightSent);
   const before = tcb.sent.lostBytes;
   const wait = tcb.sent.detectLoss(reorderWindow(tcb), ctx.now);
   if (tcb.sent.lostBytes > before && tcb.recovery === Recovery.OPEN) {

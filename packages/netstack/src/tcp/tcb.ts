@@ -143,6 +143,8 @@ export class Tcb {
   /** Without SACK: bytes that duplicate acknowledgements say have left the network. */
   dupBytes = 0;
   cwndLimited = false;
+  /** In flight when sending last had its turn: FlightSize for all acknowledgements of the batch that follows. */
+  flightSent = 0;
   /** The most that was ever in flight: cwnd stays within twice that. */
   maxFlight = 0;
   /**

@@ -72,7 +72,10 @@ export function sendSyn(ctx: TcpContext, tcb: Tcb): void {
 
 /** Retransmissions first, then new data and FIN, as far as the windows go. */
 function sendData(ctx: TcpContext, tcb: Tcb): boolean {
-  if (ctx.paused) return false;
+  if (ctx.paused) {
+    tcb.flightSent = tcb.flight;
+    return false;
+  }
   const { sent } = tcb;
   let quantum = QUANTUM;
   const wasIdle = sent.count === 0;
@@ -105,6 +108,7 @@ function sendData(ctx: TcpContext, tcb: Tcb): boolean {
       if (tcb.rexmitKind !== Rexmit.REORDER) restartAfterSend(tcb, ctx.now);
     }
   }
+  tcb.flightSent = tcb.flight;
   return quantum <= 0 && !tcb.cwndLimited;
 }
 
