@@ -5,6 +5,7 @@ import { authkeyCommand } from './commands/authkey.ts';
 import { controlCommand } from './commands/control.ts';
 import { derpCommand } from './commands/derp.ts';
 import { golinkCommand } from './commands/golink.ts';
+import { joinCommand } from './commands/join.ts';
 import { nodeCommand } from './commands/node.ts';
 import { netcheckCommand, pingCommand } from './commands/ping.ts';
 import { policyCommand } from './commands/policy.ts';
@@ -26,6 +27,7 @@ function program(): Command {
     .enablePositionalOptions();
   for (const command of [
     upCommand(),
+    joinCommand(),
     golinkCommand(),
     statusCommand(),
     pingCommand(),

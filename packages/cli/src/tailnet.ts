@@ -3,7 +3,7 @@
 import { hostname as machineName } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ControlServer } from '@cove/control';
-import { Server } from '@cove/tsnet';
+import { Server, type ServerOptions } from '@cove/tsnet';
 import { controlHandlers } from './admin/control.ts';
 import { golinkHandlers } from './admin/golink.ts';
 import { nodeHandlers } from './admin/node.ts';
@@ -34,6 +34,8 @@ export interface TailnetOptions {
   readonly hostname?: string;
   /** MagicDNS suffix; absent: as at the last start, at first `cove.internal`. */
   readonly domain?: string;
+  /** Take the machine in as the doorway's node. */
+  readonly tun?: ServerOptions['tun'];
   readonly signal: AbortSignal;
   /** What the person who started it should know. */
   say(line: string): void;
@@ -120,14 +122,15 @@ async function open(options: TailnetOptions, opened: Disposal): Promise<Tailnet>
   const doorwayDir = doorwayDirectory(settings.owner);
   if (!dir.hasNode('go')) await forgetNode(control, KEY_OF_GO);
   if (!dir.hasNode(doorwayDir)) await forgetNode(control, KEY_OF_DOORWAY, settings.owner);
-  const doorwayNode = new Server(
-    nodeOptions(
+  const doorwayNode = new Server({
+    ...nodeOptions(
       name,
       doorwayDir,
       async () =>
         (await control.createAuthKey({ user: settings.owner, description: KEY_OF_DOORWAY })).key,
     ),
-  );
+    ...(options.tun !== undefined && { tun: options.tun }),
+  });
   opened.defer(() => doorwayNode.close());
   let links: GolinkApp | undefined;
   const starting = runService({

@@ -13,6 +13,8 @@ export interface ProcessParts {
   readonly services: readonly RunningService[];
   readonly doorway?: Doorway;
   readonly doorwayNode?: Server;
+  /** A node without services. */
+  readonly machine?: Server;
 }
 
 export function processHandlers(parts: ProcessParts): AdminHandlers {
@@ -40,7 +42,14 @@ export function processHandlers(parts: ProcessParts): AdminHandlers {
         node: service.node.status(),
       })),
       ...(parts.doorway !== undefined && {
-        doorway: { url: parts.doorway.url, node: parts.doorwayNode?.status() },
+        doorway: {
+          url: parts.doorway.url,
+          interface: parts.doorwayNode?.interfaceName,
+          node: parts.doorwayNode?.status(),
+        },
+      }),
+      ...(parts.machine !== undefined && {
+        machine: { interface: parts.machine.interfaceName, node: parts.machine.status() },
       }),
     }),
   };

@@ -21,6 +21,7 @@ import { golinkDatabase, openDataDir } from '../datadir.ts';
 import { Disposal } from '../disposal.ts';
 import { CliError, errorCode } from '../errors.ts';
 import { createOutput } from '../output.ts';
+import { waitAtMost } from '../patience.ts';
 import type { GolinkApp } from '../services/golink.ts';
 import { onInterruption } from '../signals.ts';
 import { dirOption, jsonOption, print, verboseOption } from './options.ts';
@@ -77,7 +78,7 @@ async function serve(options: ServeOptions): Promise<void> {
   let handlers: ReturnType<typeof processHandlers> = {};
   opened.use(await serveAdmin(dir.root, () => handlers));
   let app: GolinkApp | undefined;
-  const patience = waitAtMost(JOIN_TIMEOUT_MS);
+  const patience = waitAtMost();
   const service = await output.step(
     'joining the tailnet',
     runService({
@@ -121,16 +122,6 @@ async function serve(options: ServeOptions): Promise<void> {
   }
   await interruption.asked;
   output.line('stopping');
-}
-
-/** Long enough for a slow server; a person at a login page has as long as it takes. */
-const JOIN_TIMEOUT_MS = 15_000;
-
-function waitAtMost(milliseconds: number): { readonly signal: AbortSignal; extend(): void } {
-  const controller = new AbortController();
-  const abort = (): void => controller.abort(new DOMException('not in time', 'TimeoutError'));
-  const timer = setTimeout(abort, milliseconds).unref();
-  return { signal: controller.signal, extend: () => clearTimeout(timer) };
 }
 
 interface ImportOptions {

@@ -1,4 +1,5 @@
 // Options that several commands share, and how their values are read.
+import type { ServerOptions } from '@cove/tsnet';
 import { Option } from 'commander';
 import { CliError } from '../errors.ts';
 
@@ -9,6 +10,25 @@ export const jsonOption = (): Option => new Option('--json', 'print JSON on stan
 
 export const verboseOption = (): Option =>
   new Option('--verbose', 'say on standard error what happens inside');
+
+export const tunOption = (): Option =>
+  new Option(
+    '--tun [interface]',
+    'take the whole machine in, through a network interface (Linux, needs root; default: cove0)',
+  );
+
+export const dnsOption = (): Option =>
+  new Option('--no-dns', "with --tun: leave the machine's resolver alone");
+
+/** What the two say, as a node's options. */
+export function tunSettings(options: {
+  readonly tun?: true | string;
+  readonly dns: boolean;
+}): Pick<ServerOptions, 'tun'> {
+  const { tun, dns } = options;
+  if (tun === undefined) return {};
+  return { tun: { dns, ...(tun !== true && { name: tun }) } };
+}
 
 /** A TCP or UDP port. Throws `ERR_USAGE`. */
 export function parsePort(text: string): number {

@@ -15,7 +15,8 @@ interface ProcessStatus {
     readonly ips: readonly string[];
     readonly node: Status;
   }[];
-  readonly doorway?: { readonly url: string; readonly node: Status };
+  readonly doorway?: { readonly url: string; readonly interface?: string; readonly node: Status };
+  readonly machine?: { readonly interface?: string; readonly node: Status };
 }
 
 export function statusCommand(): Command {
@@ -38,9 +39,12 @@ function describe(status: ProcessStatus): string {
     lines.push(`control ${localUrl}, ${online} of ${nodes} nodes online`);
   }
   if (status.doorway !== undefined) lines.push(`doorway ${status.doorway.url}`);
+  const through = status.doorway?.interface ?? status.machine?.interface;
+  if (through !== undefined) lines.push(`machine through ${through}`);
   const rows = [['SERVICE', 'STATE', 'ADDRESS', 'PEER', 'RECEIVED', 'SENT', 'PATH']];
   const nodes = status.services.map(({ name, node }) => ({ name, node }));
   if (status.doorway !== undefined) nodes.push({ name: 'doorway', node: status.doorway.node });
+  if (status.machine !== undefined) nodes.push({ name: 'machine', node: status.machine.node });
   for (const { name, node } of nodes) {
     rows.push([name, node.state, node.ips[0] ?? '', '', '', '', '']);
     for (const peer of node.peers) {

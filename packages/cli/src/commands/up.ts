@@ -4,7 +4,16 @@ import { isPrivateAddress, machineAddresses, parseListenAddress } from '../liste
 import { createOutput, type Output } from '../output.ts';
 import { onInterruption } from '../signals.ts';
 import type { Tailnet } from '../tailnet.ts';
-import { collect, dirOption, jsonOption, parsePort, verboseOption } from './options.ts';
+import {
+  collect,
+  dirOption,
+  dnsOption,
+  jsonOption,
+  parsePort,
+  tunOption,
+  tunSettings,
+  verboseOption,
+} from './options.ts';
 
 interface UpOptions {
   readonly dir: string;
@@ -16,6 +25,8 @@ interface UpOptions {
   readonly owner?: string;
   readonly hostname?: string;
   readonly domain?: string;
+  readonly tun?: true | string;
+  readonly dns: boolean;
   readonly json?: true;
   readonly verbose?: true;
 }
@@ -34,6 +45,8 @@ export function upCommand(): Command {
       [],
     )
     .option('--domain <name>', 'suffix of all names, chosen once (default: cove.internal)')
+    .addOption(tunOption())
+    .addOption(dnsOption())
     .option('--control-port <port>', 'TCP port of the coordination server', parsePort, 8090)
     .option('--derp-port <port>', 'TCP port of the relay', parsePort, 8443)
     .option('--stun-port <port>', 'UDP port of the relay', parsePort, 3478)
@@ -43,7 +56,7 @@ export function upCommand(): Command {
 }
 
 async function up(options: UpOptions): Promise<void> {
-  const { listen, json, verbose, ...rest } = options;
+  const { listen, json, verbose, tun, dns, ...rest } = options;
   const { startTailnet } = await import('../tailnet.ts');
   const output = createOutput();
   using interruption = onInterruption();
@@ -52,6 +65,7 @@ async function up(options: UpOptions): Promise<void> {
     'starting your network',
     startTailnet({
       ...rest,
+      ...tunSettings({ dns, ...(tun !== undefined && { tun }) }),
       listen: addresses,
       signal: interruption.signal,
       say: (line) => output.line(line),
