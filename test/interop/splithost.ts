@@ -169,7 +169,10 @@ export class SplitHost implements AsyncDisposable {
       return [id, { RegionID: id, RegionCode: `r${id}`, RegionName: `Relay ${id}`, Nodes: own }];
     });
     const map = join(host.dir, 'relays.json');
-    writeFileSync(map, JSON.stringify({ Regions: Object.fromEntries(regions) }));
+    // On one bridge all relays are equally far; the scores make the first one the nearest.
+    const RegionScore = Object.fromEntries(relays.map((i) => [FIRST_REGION + i, 10 ** (3 * i)]));
+    const HomeParams = { RegionScore };
+    writeFileSync(map, JSON.stringify({ HomeParams, Regions: Object.fromEntries(regions) }));
     const where = ['--dir', join(host.dir, 'data'), '--listen', host.address];
     const control = host.start(process.execPath, [
       ...[BIN, 'control', ...where, '--derp-map', map, '--owner', 'ada@example.com', '--json'],

@@ -65,3 +65,10 @@ test('reports that were only noted count in the next decision', () => {
   assert.equal(home.current, 1);
   assert.equal(run(home, 420_000, { 1: 20, 2: 19 }), 2, 'by its best of five minutes');
 });
+
+test('scores weigh on the old home, too', () => {
+  const home = new HomeRegion();
+  const facts = { ...quiet, score: new Map([[2, 100]]) };
+  run(home, 0, { 2: 1 }, facts);
+  assert.equal(run(home, 400_000, { 1: 2, 2: 1 }, facts), 1, '100 against 2');
+});

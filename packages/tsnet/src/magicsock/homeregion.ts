@@ -46,12 +46,15 @@ export class HomeRegion {
   /** Takes a report and returns the home region, 0 when there is none to be had. */
   decide(report: LatencyReport, facts: RegionFacts, now: number): number {
     this.note(report, now);
+    const scored = (region: number, latency: number): number => {
+      const score = facts.score.get(region) ?? 0;
+      return score > 0 ? latency * score : latency;
+    };
     const best = (region: number): number => {
       let lowest = Number.POSITIVE_INFINITY;
       for (const { latency } of this.#reports)
         lowest = Math.min(lowest, latency.get(region) ?? Number.POSITIVE_INFINITY);
-      const score = facts.score.get(region) ?? 0;
-      return score > 0 ? lowest * score : lowest;
+      return scored(region, lowest);
     };
     let candidate = 0;
     let candidateLatency = Number.POSITIVE_INFINITY;
@@ -72,7 +75,7 @@ export class HomeRegion {
       const measured = report.latency.get(old);
       const heard =
         frame !== undefined && (frame >= report.startedAt || frame >= now - RECENT_FRAME);
-      const oldLatency = measured ?? 0;
+      const oldLatency = measured === undefined ? 0 : scored(old, measured);
       const smallGain =
         oldLatency - candidateLatency < SMALL_GAIN || candidateLatency > (oldLatency * 2) / 3;
       if ((measured !== undefined || heard) && smallGain) return old;
