@@ -6,14 +6,22 @@ import { GolinkError } from './errors.ts';
 import type { Link } from './links.ts';
 import type { Actor } from './store/store.ts';
 
-/** Grants of this capability with `{"admin": true}` make an admin. */
-export const GOLINK_CAPABILITY = 'tailscale.com/cap/golink';
+/**
+ * Grants of either with `{"admin": true}` make an admin; `{"groups": ["eng"]}` says of which groups the caller is. The
+ * first is golink's, the second for what golink does not know.
+ */
+export const GOLINK_CAPABILITIES: readonly string[] = [
+  'tailscale.com/cap/golink',
+  'cove.internal/cap/golink',
+];
 /** What every machine's login reads; links of machines count as unowned. */
 export const TAGGED_DEVICES = 'tagged-devices';
 
 /** The caller of one request as golink sees it. */
 export interface Caller extends Actor {
   readonly admin: boolean;
+  /** Names without `group:`. */
+  readonly groups: readonly string[];
   readonly who: WhoIs | undefined;
 }
 
@@ -37,26 +45,42 @@ export class Access {
   caller(who: WhoIs | undefined): Caller {
     const login = who === undefined ? '' : isTagged(who) ? TAGGED_DEVICES : who.user.loginName;
     if (who === undefined || login === '') {
-      if (this.options.allowUnknownUsers) return { login: '', node: '', admin: false, who };
+      if (this.options.allowUnknownUsers)
+        return { login: '', node: '', admin: false, groups: [], who };
       throw new GolinkError(
         'ERR_IDENTITY',
         'This network does not know who you are, so only links can be followed from here.',
       );
     }
-    const admin = grantsOf(who, GOLINK_CAPABILITY).some((grant) => grant['admin'] === true);
-    return { login, node: who.node.computedName || who.node.name, admin, who };
+    const grants = GOLINK_CAPABILITIES.flatMap((capability) => grantsOf(who, capability));
+    const admin = grants.some((grant) => grant['admin'] === true);
+    const groups = grants
+      .flatMap((grant) => (Array.isArray(grant['groups']) ? grant['groups'] : []))
+      .filter((group): group is string => typeof group === 'string')
+      .map((group) => group.replace(/^group:/, ''));
+    return { login, node: who.node.computedName || who.node.name, admin, groups, who };
   }
 
-  /** Nobody's links, and those of people who left, are anyone's. */
+  /** Nobody's links, those open to all, and those of people who left, are anyone's; a group's are its members'. */
   async mayEdit(link: Link | undefined, caller: Caller): Promise<boolean> {
     if (this.options.readOnly) return false;
-    if (link === undefined || link.owner === '' || caller.admin) return true;
+    if (link === undefined || link.owner === '' || link.openEdit || caller.admin) return true;
     if (caller.login !== '' && link.owner === caller.login) return true;
+    if (this.#isEditor(link, caller)) return true;
     try {
       return !(await this.userExists(link.owner));
     } catch {
       return false;
     }
+  }
+
+  #isEditor(link: Link, caller: Caller): boolean {
+    const isNamed = caller.login !== '' && caller.login !== TAGGED_DEVICES;
+    return link.editors.some((editor) =>
+      editor.startsWith('group:')
+        ? caller.groups.includes(editor.slice(6))
+        : isNamed && editor === caller.login,
+    );
   }
 
   async userExists(login: string): Promise<boolean> {

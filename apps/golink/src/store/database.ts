@@ -12,6 +12,8 @@ export interface Database {
   readonly reader: Kysely<Tables>;
   /** A living link by its ID or by that of another name of it, as it is in the database now. */
   find(id: string): Link | undefined | Promise<Link | undefined>;
+  /** To be told when a transaction of ours has ended: the next `find` sees it. */
+  committed(): void;
   /** Holds other writers of one link back until the transaction ends. */
   lock(tx: Transaction<Tables>, id: string): Promise<void>;
   /** Whether the statement failed only because somebody else wrote at the same time. */

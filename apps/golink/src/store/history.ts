@@ -1,7 +1,7 @@
 // The history of links: every change with who, when, before and after; and the way back.
 import { GolinkError } from '../errors.ts';
 import type { Link } from '../links.ts';
-import { fromRecord } from './record.ts';
+import { fromRecord, toRecord } from './record.ts';
 import type { ChangeKind } from './schema.ts';
 import { type Actor, type Difference, living, type Store } from './store.ts';
 
@@ -50,17 +50,18 @@ export async function changeOf(store: Store, seq: number): Promise<Change | unde
 }
 
 /**
- * Makes a link what it was, a deleted one included, as a new change. `decide` sees the link as it is now and may refuse
- * by throwing. Throws GolinkError ERR_TAKEN when another link has taken the name.
+ * Makes the link that has `id` now what it was, a deleted one included, as a new change. `decide` sees the link as it is
+ * and may refuse by throwing. Throws GolinkError ERR_TAKEN when another link has taken the name.
  */
 export function restoreLink(
   store: Store,
+  id: string,
   link: Link,
   actor: Actor,
   decide: (now: Link | undefined) => void,
 ): Promise<Link | undefined> {
   return store.change(
-    link.id,
+    id,
     actor,
     (now) => {
       decide(now);
@@ -108,7 +109,8 @@ export function restoreAll(
       const was = record === null ? undefined : fromRecord(record);
       if (before === undefined && was === undefined) continue;
       const after = was && { ...was, version: (before?.version ?? 0) + 1 };
-      if (before !== undefined && after !== undefined && isSame(before, after)) continue;
+      if (before !== undefined && after !== undefined && toRecord(before) === toRecord(after))
+        continue;
       differences.push({ before, after });
     }
     // Names are freed before they are taken again.
@@ -126,10 +128,6 @@ export function restoreAll(
     await store.record(tx, 'restore', actor, differences);
     return rewind;
   });
-}
-
-function isSame(a: Link, b: Link): boolean {
-  return JSON.stringify({ ...a, version: 0 }) === JSON.stringify({ ...b, version: 0 });
 }
 
 interface ChangeRow {

@@ -43,6 +43,7 @@ export async function openPostgres(address: string): Promise<Database> {
     db,
     reader: db,
     find: finder(pool),
+    committed: () => {},
     async lock(tx: Transaction<Tables>, id: string) {
       await sql`select pg_advisory_xact_lock(hashtextextended(${id}, 0))`.execute(tx);
     },

@@ -56,7 +56,7 @@ async function open(file: string, onClosed: () => void): Promise<Database> {
       kind: 'sqlite',
       db,
       reader: read,
-      find: finder(reader),
+      ...finder(reader),
       // A transaction that writes holds the whole file.
       lock: async () => {},
       isConflict: (failure) => codeOf(failure).startsWith('SQLITE_BUSY'),
@@ -81,7 +81,7 @@ const MAX_KEPT = 4_000;
  * Links are kept in memory as long as nobody has written to the file, which is asked once in a turn of the event loop:
  * whoever has seen the answer to a change cannot have a visit in the same turn.
  */
-function finder(reader: SqliteDatabase.Database): (id: string) => Link | undefined {
+function finder(reader: SqliteDatabase.Database): Pick<Database, 'find' | 'committed'> {
   const columns = LINK_COLUMNS.join(', ');
   const byId = reader.prepare<[string], LinkRow>(
     `select ${columns} from links where id = ? and deleted is null`,
@@ -96,7 +96,7 @@ function finder(reader: SqliteDatabase.Database): (id: string) => Link | undefin
   const uncheck = (): void => {
     isChecked = false;
   };
-  return (id) => {
+  const find = (id: string): Link | undefined => {
     if (!isChecked) {
       isChecked = true;
       setImmediate(uncheck);
@@ -113,6 +113,7 @@ function finder(reader: SqliteDatabase.Database): (id: string) => Link | undefin
     kept.set(id, link);
     return link;
   };
+  return { find, committed: uncheck };
 }
 
 /**

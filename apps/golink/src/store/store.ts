@@ -197,7 +197,11 @@ export class Store implements AsyncDisposable {
 
   /** One transaction at a time, in order; run again when another process was in the way. */
   write<T>(work: (tx: Transaction<Tables>) => Promise<T>): Promise<T> {
-    return this.#enqueue(() => this.database.db.transaction().execute(work));
+    return this.#enqueue(async () => {
+      const result = await this.database.db.transaction().execute(work);
+      this.database.committed();
+      return result;
+    });
   }
 
   /** Writes the counts not yet on disk. */
