@@ -160,14 +160,21 @@ async function contact(request: ContactRequest): Promise<ContactAnswer> {
   const number = nextContact++;
   contacts.set(number, made);
   try {
+    const startedAt = performance.timeOrigin + made.startedAt;
     if (request.return === 'first byte')
-      return { contact: number, firstByte: await made.open(window, pace) };
+      return { contact: number, startedAt, firstByte: await made.open(window, pace) };
     // Both at once: a path may be direct before the first byte of the application comes back.
     const [firstByte, { after, path }] = await Promise.all([
       made.open(window, pace),
       awaitPath(through, address, 'direct', { from: made.startedAt, window, poll }),
     ]);
-    return { contact: number, firstByte, path, ...(after !== undefined && { direct: after }) };
+    return {
+      contact: number,
+      startedAt,
+      firstByte,
+      path,
+      ...(after !== undefined && { direct: after }),
+    };
   } catch (error) {
     made.close();
     contacts.delete(number);

@@ -1,10 +1,12 @@
 // One first contact between two nodes that never met: first byte, time to a direct path, and what carried the bytes
 // in the end, as the server's own cable shows it.
 
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Host } from '../harness/lab.ts';
 import type { Kind } from './network.ts';
 import { serverBytes } from './network.ts';
 import type { Flavour, Station } from './station.ts';
+import type { ContactAnswer } from './wire.ts';
 
 /** Who makes contact and who is met, in this order. */
 export const FLAVOURS = ['stock–stock', 'cove–cove', 'cove–stock', 'stock–cove'] as const;
@@ -17,7 +19,10 @@ export interface Result {
   readonly round: number;
   /** Milliseconds; absent: the pair did not connect. */
   readonly firstByte?: number;
-  /** Milliseconds from the dial until the one who dialled sent over UDP only; absent: not within the window. */
+  /**
+   * Milliseconds from the dial until the peer's answer to a discovery ping was there, after which the one who dialled
+   * sends over UDP only; absent: not within the window.
+   */
   readonly direct?: number;
   readonly path: 'direct v4' | 'direct v6' | 'relay' | 'none';
   /** Both ends said direct, and so few bytes passed the server that it was true. */
@@ -27,8 +32,13 @@ export interface Result {
 
 /** Milliseconds in which a direct path is found or is not. Candidates are tried every 5 s. */
 export const WINDOW = 12_000;
-const POLL = 5;
+/** A look at the status costs the stock daemon a millisecond of the machine. */
+const POLL = 10;
+/** A pong that came longer ago than this is not what made the path. */
+const POLL_LAG = 3 * POLL;
 const PACE = 50;
+/** What the contact before has to say yet must not count as delay of the next. */
+const SETTLE = 40;
 /** For many pairs at once, which would keep each other waiting. */
 const SLOW_POLL = 200;
 const SLOW_PACE = 500;
@@ -59,19 +69,29 @@ export async function measure(pair: Pair, server: Host): Promise<Result> {
         answer.direct === undefined
           ? undefined
           : await confirm(pair, here, there, answer.contact, server);
+      const direct = exactly(pair, answer);
       return {
         ...named(pair),
         firstByte: answer.firstByte,
-        ...(answer.direct !== undefined && { direct: answer.direct }),
+        ...(direct !== undefined && { direct }),
         path: pathName(await finalPath(pair, here, there)),
         ...(confirmed !== undefined && { confirmed }),
       };
     } finally {
       await from.end(answer.contact);
+      await delay(SETTLE);
     }
   } catch (error) {
     return failed(pair, error);
   }
+}
+
+/** The time at which the packet came that made the path direct, if that is known better than by looking again and again. */
+function exactly({ from, to }: Pair, { startedAt, direct }: ContactAnswer): number | undefined {
+  if (direct === undefined) return undefined;
+  const seen = startedAt + direct;
+  const pong = from.pongs.first(to.site.outside, startedAt, seen);
+  return pong === undefined || seen - pong > POLL_LAG ? direct : pong - startedAt;
 }
 
 /** Measures pairs that are expected to stay on the relay: first bytes one after the other, then one wait for all. */

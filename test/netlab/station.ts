@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { eventually } from '../harness/lab.ts';
 import { CURRENT_RELEASE } from '../harness/peers.ts';
 import { StockNode } from '../harness/stocknode.ts';
+import { PongCapture } from './capture.ts';
 import type { Site } from './network.ts';
 import type {
   Answer,
@@ -37,6 +38,7 @@ const MEET_TIMEOUT = 30_000;
 export class Station {
   readonly site: Site;
   readonly addresses: Record<Flavour, string> = { cove: '', stock: '' };
+  readonly pongs: PongCapture;
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, (answer: Answer) => void>();
   #nextId = 1;
@@ -45,6 +47,7 @@ export class Station {
 
   constructor(site: Site) {
     this.site = site;
+    this.pongs = new PongCapture(site.host);
     this.#child = spawn('ip', ['netns', 'exec', site.host.namespace, process.execPath, PROGRAM], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
@@ -63,6 +66,7 @@ export class Station {
   /** Both nodes join anew, as machines that nobody has met. */
   async join(authKey: string): Promise<void> {
     await this.leave();
+    await this.pongs.ready();
     const { server, name } = this.site;
     const url = `http://${server.includes(':') ? `[${server}]` : server}:${CONTROL_PORT}`;
     const hostname = `${name}-${this.#generation++}`;

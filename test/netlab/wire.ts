@@ -23,6 +23,8 @@ export interface ContactRequest {
 export interface ContactAnswer {
   /** Names the connection, which stays open. */
   readonly contact: number;
+  /** The beginning of the dial, in milliseconds since the Unix epoch. */
+  readonly startedAt: number;
   /** Milliseconds from the dial. */
   readonly firstByte: number;
   /** Milliseconds from the dial until this side sent over UDP only; absent: it never did. */

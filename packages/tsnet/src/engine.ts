@@ -43,6 +43,7 @@ import {
 } from './tun/machine.ts';
 import { openMachine } from './tun/open.ts';
 import { Turns } from './turns.ts';
+import { warmUp } from './warmup.ts';
 import { type WhoIs, whoIsAddress } from './whois.ts';
 
 /** What the engine tells its owner. All are called outside the packet path; none may throw. */
@@ -201,7 +202,10 @@ export class Engine {
           this.#path.receive(buf, offset, length, from, this.#turns.now());
           this.#turns.wake();
         },
-        relayConnected: (connected) => options.callbacks.derpConnected(connected),
+        relayConnected: (connected) => {
+          if (connected) warmUp(crypto);
+          options.callbacks.derpConnected(connected);
+        },
         flushSoon: () => this.#turns.wakeAfter(),
         congested: (on) => this.#path.stack.setOutputPaused(on),
         pathChanged: (peer, isLoss) => this.#path.pathChanged(peer, isLoss),

@@ -314,8 +314,8 @@ export class DirectPath {
 
   #round(now: number, call: boolean): void {
     this.#lastRound = now;
-    let sent = false;
     let next = Number.POSITIVE_INFINITY;
+    const due: Candidate[] = [];
     for (const candidate of this.#candidates.values()) {
       if (this.#isStale(candidate, now)) {
         this.#remove(candidate);
@@ -323,16 +323,17 @@ export class DirectPath {
       }
       if (now - candidate.lastPing >= PING_SPACING) {
         candidate.lastPing = now;
-        sent = true;
-        this.#ping(candidate.path, now, undefined);
+        due.push(candidate);
       }
       next = Math.min(next, candidate.lastPing + PING_SPACING);
     }
     this.#nextRound = next;
-    if (call && this.#candidates.size > 0 && (sent || now >= this.#nextCall)) {
+    // Before the pings: it has the longer way to go, and what it makes the peer send comes when they have left.
+    if (call && this.#candidates.size > 0 && (due.length > 0 || now >= this.#nextCall)) {
       this.#nextCall = now + PING_SPACING;
       this.#sink.callPeer();
     }
+    for (const { path } of due) this.#ping(path, now, undefined);
   }
 
   #ping(path: UdpPath, now: number, onPong: ((pong: DirectPong) => void) | undefined): void {
