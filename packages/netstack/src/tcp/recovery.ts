@@ -52,7 +52,10 @@ export function processAck(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void
   } else if (window === 0 && advanced === 0) {
     // A zero-window probe was answered: the peer is alive (RFC 9293 3.8.6.1). Once the application has gone, it must
     // read as well: nobody else would ever end the connection.
-    if (!tcb.readClosed) tcb.progressAt = now;
+    if (!tcb.readClosed) {
+      tcb.progressAt = now;
+      tcb.probeOut = false;
+    }
   }
   const duplicated = tcb.sackOk && segment.sackCount > 0 && applySack(tcb, segment, now, echo);
   if (duplicated) {
@@ -60,7 +63,7 @@ export function processAck(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void
     duplicateReported(ctx, tcb, segment.sackLeft[0]!, segment.sackRight[0]!);
   }
   const repeated = !tcb.sackOk && countDuplicate(tcb, segment, advanced, window);
-  if (window === 0 && tcb.sndWnd > 0) windowReopened(tcb);
+  if (window === 0 && tcb.sndWnd > 0) windowReopened(tcb, now);
   if (sent.effect.reordered) tcb.reordering = true;
   closeTailProbe(tcb, ack, duplicated, flight, now);
   endRecovery(tcb, ack, now);
@@ -188,9 +191,12 @@ function countDuplicate(tcb: Tcb, segment: TcpSegment, advanced: number, window:
 }
 
 /** The peer has room again. What a probe sent goes out once more unless it was taken. */
-function windowReopened(tcb: Tcb): void {
+function windowReopened(tcb: Tcb, now: number): void {
   tcb.rtt.backoff = 0;
   tcb.persistAt = Number.POSITIVE_INFINITY;
+  tcb.progressAt = now;
+  tcb.probeOut = false;
+  armRetransmission(tcb, now);
   if (tcb.sent.count > 0 && tcb.sent.flags(0) & SentFlag.PROBE) tcb.sent.markLost(0);
 }
 

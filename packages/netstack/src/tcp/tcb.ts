@@ -168,6 +168,8 @@ export class Tcb {
   progressAt = 0;
   connectTimeout = 0;
   override = false;
+  /** A zero-window probe went out and nothing came back. */
+  probeOut = false;
   lastSendAt = 0;
   /** R2 of this connection. */
   userTimeout: number;

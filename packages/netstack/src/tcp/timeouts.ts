@@ -75,7 +75,8 @@ function retransmissionTimeout(ctx: TcpContext, tcb: Tcb): void {
   const { now } = ctx;
   const { sent } = tcb;
   const givenUpAt = tcb.progressAt + tcb.userTimeout;
-  if (now >= givenUpAt) {
+  // A closed window is borne as long as its probes are answered (MUST-37).
+  if (now >= givenUpAt && (tcb.sndWnd > 0 || tcb.probeOut)) {
     emitReset(ctx, tcb);
     fail(ctx, tcb, tcb.softError ?? 'ETIMEDOUT');
     ctx.owner.release(tcb);
@@ -100,7 +101,7 @@ function retransmissionTimeout(ctx: TcpContext, tcb: Tcb): void {
     tcb.tailProbeEnd = -1;
   }
   armRetransmission(tcb, now);
-  tcb.rexmitAt = Math.min(tcb.rexmitAt, givenUpAt);
+  if (tcb.sndWnd > 0) tcb.rexmitAt = Math.min(tcb.rexmitAt, givenUpAt);
 }
 
 /** RFC 8985 7.3: new data if the window has room, else the last segment again. */

@@ -93,7 +93,9 @@ function sendData(ctx: TcpContext, tcb: Tcb): boolean {
       tcb.cwndLimited = true;
       break;
     }
+    // RFC 9293 3.8.6, SHLD-15: what lies in the window, should the peer have shrunk it; all of it waits for a closed one.
     if (tcb.sndWnd === 0) break;
+    if (lost > 0 && seqDiff(sent.seq(lost), tcb.sndUna) >= tcb.sndWnd) break;
     if (quantum-- === 0) break;
     retransmit(ctx, tcb, lost);
     transmitted = true;
@@ -213,6 +215,7 @@ function persist(ctx: TcpContext, tcb: Tcb): void {
 /** One byte beyond the zero window, to be answered with the present window. */
 export function sendWindowProbe(ctx: TcpContext, tcb: Tcb): void {
   ctx.counters.add(Counter['tcp.zero_window_probes']);
+  tcb.probeOut = true;
   if (tcb.sent.count > 0) {
     const fin = tcb.ring.length === 0;
     emitSegment(ctx, tcb, tcb.sndUna, fin ? Flag.ACK | Flag.FIN : Flag.ACK, fin ? 0 : 1);
