@@ -11,6 +11,8 @@ import type { ContactAnswer } from './wire.ts';
 /** Who makes contact and who is met, in this order. */
 export const FLAVOURS = ['stock–stock', 'cove–cove', 'cove–stock', 'stock–cove'] as const;
 export type Flavours = (typeof FLAVOURS)[number];
+/** What the others are held against. */
+export const REFERENCE: Flavours = 'stock–stock';
 
 export interface Result {
   readonly from: Kind;
@@ -28,6 +30,8 @@ export interface Result {
   /** Both ends said direct, and so few bytes passed the server that it was true. */
   readonly confirmed?: boolean;
   readonly error?: string;
+  /** Measured again: the first rounds left a doubt (bounds.ts). */
+  readonly repeated?: boolean;
 }
 
 /** Milliseconds in which a direct path is found or is not. Candidates are tried every 5 s. */

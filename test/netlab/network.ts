@@ -40,6 +40,14 @@ export const KIND_TEXT: Readonly<Record<Kind, string>> = {
   v4only: 'public IPv4 address, IPv6 off',
 };
 
+export type KindPair = readonly [Kind, Kind];
+
+/** Each unordered pair once, a kind with itself included. */
+export function kindPairs(kinds: readonly Kind[]): KindPair[] {
+  const ordered = KINDS.filter((kind) => kinds.includes(kind));
+  return ordered.flatMap((a, i) => ordered.slice(i).map((b): KindPair => [a, b]));
+}
+
 export const SERVER_V4: readonly string[] = ['10.99.0.1', '10.99.0.2'];
 export const SERVER_V6 = 'fd99::1';
 

@@ -1,64 +1,11 @@
 // Results as JSON, and as the page docs/nat.md.
 import { cpus, release } from 'node:os';
 import { CURRENT_RELEASE } from '../harness/peers.ts';
+import { MAX_RATIO, NOISE, ratio } from './bounds.ts';
 import type { CutResult } from './cut.ts';
-import { FLAVOURS, type Flavours, type Result } from './measure.ts';
-import { KIND_TEXT, KINDS, type Kind } from './network.ts';
-import { type KindPair, kindPairs } from './plan.ts';
-
-/** What became of one pair with these two programs, over all rounds. */
-export interface Summary {
-  readonly from: Kind;
-  readonly to: Kind;
-  readonly flavours: Flavours;
-  readonly rounds: number;
-  /** Rounds in which the first byte came. */
-  readonly connected: number;
-  /** Rounds that ended on a direct path. */
-  readonly directRounds: number;
-  /** Rounds in which a direct path was claimed that the server's cable belied. */
-  readonly unconfirmed: number;
-  /** Path at the end of most rounds. */
-  readonly path: Result['path'];
-  /** Median milliseconds. */
-  readonly firstByte?: number;
-  /** Median milliseconds, rounds without a direct path counting as the longest; absent: most had none. */
-  readonly direct?: number;
-  readonly errors: readonly string[];
-}
-
-export function median(values: readonly number[]): number | undefined {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor((sorted.length - 1) / 2)];
-}
-
-export function summarise(
-  results: readonly Result[],
-  [from, to]: KindPair,
-  flavours: Flavours,
-): Summary | undefined {
-  const own = results.filter(
-    (result) => result.from === from && result.to === to && result.flavours === flavours,
-  );
-  if (own.length === 0) return undefined;
-  const firstByte = median(own.flatMap((result) => result.firstByte ?? []));
-  const direct = median(own.map((result) => result.direct ?? Number.POSITIVE_INFINITY));
-  const paths = own.map((result) => result.path);
-  const count = (path: Result['path']): number => paths.filter((other) => other === path).length;
-  return {
-    from,
-    to,
-    flavours,
-    rounds: own.length,
-    connected: own.filter((result) => result.firstByte !== undefined).length,
-    directRounds: own.filter((result) => result.direct !== undefined).length,
-    unconfirmed: own.filter((result) => result.confirmed === false).length,
-    path: paths.reduce((best, path) => (count(path) > count(best) ? path : best)),
-    ...(firstByte !== undefined && { firstByte }),
-    ...(direct !== undefined && Number.isFinite(direct) && { direct }),
-    errors: own.flatMap((result) => result.error ?? []),
-  };
-}
+import { FLAVOURS, REFERENCE, type Result } from './measure.ts';
+import { KIND_TEXT, KINDS, kindPairs } from './network.ts';
+import { type Summary, summarise } from './summary.ts';
 
 export interface Report {
   readonly date: string;
@@ -96,7 +43,12 @@ export function toMarkdown(report: Report): string {
   );
   const rows = kindPairs(kinds).map((pair) => [
     pair.join('–'),
-    ...flavours.map((one) => pathCell(summarise(report.results, pair, one))),
+    ...flavours.map((one) =>
+      pathCell(
+        summarise(report.results, pair, one),
+        one === REFERENCE ? undefined : summarise(report.results, pair, REFERENCE),
+      ),
+    ),
   ]);
   const firstBytes = flavours.map((one) => {
     const all = report.results
@@ -118,10 +70,13 @@ Each site is a network namespace:
 
 ${table(['kind', 'what it is'], [...kinds.map((kind) => [kind, KIND_TEXT[kind]])])}
 A pair is two sites whose nodes never met. The first opens a TCP connection to the second; the time runs from the dial
-until the dialling side sends over UDP only. Cells: path at the end, and the median of the rounds (in brackets how many
-rounds became direct, where not all did). \`cove–stock\`: Cove dials stock.
+until the peer's answer to a discovery ping is there, from when on the dialling side sends over UDP only. Cells: path at
+the end, the median of the rounds, and what it is beside stock–stock's (in brackets how many rounds became direct, where
+not all did). \`cove–stock\`: Cove dials stock.
 
 ${table(['pair', ...flavours], rows)}
+${ratioSentence(report)}
+
 Path discovery delays nobody: time from the dial to the first byte of the answer, over all pairs.
 
 ${table(['', 'contacts', 'median', '9 of 10 within', 'longest'], firstBytes)}
@@ -139,22 +94,50 @@ ${table(
 )}`;
 }
 
-function pathCell(summary: Summary | undefined): string {
+/** How many of the medians are within the bound by their factor, and by how much the others are over it. */
+function ratioSentence({ results }: Report): string {
+  const kinds = KINDS.filter((kind) => results.some(({ from }) => from === kind));
+  const over: string[] = [];
+  let count = 0;
+  for (const pair of kindPairs(kinds)) {
+    const stock = summarise(results, pair, REFERENCE);
+    for (const one of FLAVOURS) {
+      const own = one === REFERENCE ? undefined : summarise(results, pair, one);
+      const share = own && ratio(own, stock);
+      if (share === undefined) continue;
+      count++;
+      if (share > MAX_RATIO)
+        over.push(`${pair.join('–')} ${one} by ${ms(own!.direct! - MAX_RATIO * stock!.direct!)}`);
+    }
+  }
+  const rest =
+    over.length === 0
+      ? 'none is over it'
+      : `over it ${over.length === 1 ? 'is' : 'are'} ${over.join(', ')}`;
+  return `The bound is ${MAX_RATIO} times stock–stock, or ${NOISE} ms more than it where that is more, since at 5 ms the factor
+tells whose turn it was on the machine's cores. By the factor alone ${count - over.length} of ${count} medians are within
+it; ${rest}.`;
+}
+
+function pathCell(summary: Summary | undefined, stock: Summary | undefined): string {
   if (summary === undefined) return '';
   const { path, direct, rounds, connected, directRounds, unconfirmed } = summary;
+  const share = ratio(summary, stock);
   const notes = [
     ...(connected < rounds ? [`${connected} of ${rounds} connected`] : []),
     ...(directRounds > 0 && directRounds < rounds ? [`${directRounds} of ${rounds}`] : []),
     ...(unconfirmed > 0 ? [`${unconfirmed} not confirmed`] : []),
+    ...(summary.repeated ? ['measured twice'] : []),
   ];
   return [
     direct === undefined ? path : `${path}, ${ms(direct)}`,
+    ...(share === undefined ? [] : [`×${share.toFixed(share < 0.1 ? 3 : 2)}`]),
     ...(notes.length > 0 ? [`(${notes.join('; ')})`] : []),
   ].join(' ');
 }
 
 function ms(value: number | undefined): string {
-  return value === undefined ? '–' : `${value.toFixed(0)} ms`;
+  return value === undefined ? '–' : `${value.toFixed(value < 100 ? 1 : 0)} ms`;
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
