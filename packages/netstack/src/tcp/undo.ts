@@ -1,6 +1,6 @@
 // Taking back what a needless recovery did to the window, once per episode: every retransmission of it was reported as a
-// duplicate (RFC 2883, RFC 3708), or after a timeout the first new acknowledgement answers the original (RFC 3522 by
-// timestamps, response as RFC 4015).
+// duplicate (RFC 2883, RFC 3708), or the first new acknowledgement answers the original (RFC 3522 by timestamps, response as
+// RFC 4015).
 import { Counter } from '../counters.ts';
 import type { TcpContext } from './context.ts';
 import { recovered } from './pathmtu.ts';
@@ -32,11 +32,11 @@ export function duplicateReported(ctx: TcpContext, tcb: Tcb, left: number, right
 }
 
 /**
- * After a timeout `una` was acknowledged past, by a segment that left at `echo` according to its timestamp (-1: unknown). Had
+ * In recovery `una` was acknowledged past, by a segment that left at `echo` according to its timestamp (-1: unknown). Had
  * the retransmission been needed, the echo would be its own.
  */
 export function originalAnswered(ctx: TcpContext, tcb: Tcb, una: number, echo: number): void {
-  if (tcb.recovery !== Recovery.LOSS || tcb.undoCount === 0 || una !== tcb.undoLeft) return;
+  if (tcb.recovery === Recovery.OPEN || tcb.undoCount === 0 || una !== tcb.undoLeft) return;
   if (echo >= 0 && tcb.undoSentAt >= 0 && echo < Math.floor(tcb.undoSentAt)) undo(ctx, tcb);
 }
 
