@@ -20,13 +20,22 @@ export class CoveHost implements AsyncDisposable {
     this.cove = cove;
   }
 
-  /** Resolves once http://go/ is served. */
-  static async start(owner = 'ada@example.com'): Promise<CoveHost> {
+  /** Resolves once http://go/ is served. `more`: of `cove up`. */
+  static async start(owner = 'ada@example.com', ...more: readonly string[]): Promise<CoveHost> {
     const lab = new Lab();
     try {
       const host = lab.addHost('server');
       const cove = await RunningCove.start(
-        ['up', '--dir', join(host.dir, 'data'), '--owner', owner, '--listen', host.address],
+        [
+          'up',
+          '--dir',
+          join(host.dir, 'data'),
+          '--owner',
+          owner,
+          '--listen',
+          host.address,
+          ...more,
+        ],
         { prefix: ['ip', 'netns', 'exec', host.namespace] },
       );
       return new CoveHost(lab, host, cove);

@@ -1,7 +1,8 @@
 // A node of ours as a program of its own, for namespaces. It echoes on port 7; with a target it also keeps one
 // connection there, sends a line every 100 ms, and prints one JSON line per echo: when it came back (ms), how long it
 // took, and the peer's direct address ('' while relayed).
-// Arguments: state directory, control URL, host name, [target name]. The auth key is in TS_AUTHKEY.
+// Arguments: state directory, control URL, host name, [target name]. The auth key is in TS_AUTHKEY; ECHO_TUN=1 takes the
+// machine in, too.
 import { Server } from '@cove/tsnet';
 
 const [dir, controlUrl, hostname, target] = process.argv.slice(2) as [
@@ -10,7 +11,12 @@ const [dir, controlUrl, hostname, target] = process.argv.slice(2) as [
   string,
   string?,
 ];
-const node = new Server({ dir, controlUrl, hostname });
+const node = new Server({
+  dir,
+  controlUrl,
+  hostname,
+  ...(process.env['ECHO_TUN'] === '1' && { tun: { dns: false } }),
+});
 const { ips } = await node.up({ signal: AbortSignal.timeout(40_000) });
 (await node.listen({ port: 7 })).on('connection', (conn) => {
   conn.on('error', () => {});
