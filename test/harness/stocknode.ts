@@ -20,6 +20,8 @@ export interface StockPeer {
   readonly Online: boolean;
   readonly Relay: string;
   readonly CurAddr: string;
+  /** From 1.86 on. */
+  readonly PeerRelay?: string;
   readonly InNetworkMap: boolean;
 }
 

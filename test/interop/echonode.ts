@@ -35,10 +35,14 @@ if (target !== undefined) {
   conn.on('data', (text: string) => {
     const lines = (rest + text).split('\n');
     rest = lines.pop()!;
-    const path = node.status().peers.find((peer) => peer.hostname === target)?.currentAddress ?? '';
+    const peer = node
+      .status()
+      .peers.find(({ hostname, addresses }) => hostname === target || addresses.includes(target));
+    // The peer relay in use, too.
+    const { currentAddress: path = '', peerRelay = '' } = peer ?? {};
     for (const line of lines) {
       const at = Date.now();
-      console.log(JSON.stringify({ event: 'echo', at, took: at - Number(line), path }));
+      console.log(JSON.stringify({ event: 'echo', at, took: at - Number(line), path, peerRelay }));
     }
   });
   setInterval(() => conn.write(`${Date.now()}\n`), 100);

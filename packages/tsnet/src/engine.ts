@@ -26,6 +26,7 @@ import type { OwnEndpoint } from './magicsock/endpoints.ts';
 import { Magicsock } from './magicsock/magicsock.ts';
 import type { NetcheckReport } from './magicsock/netcheck.ts';
 import { relayDialer } from './magicsock/relaydial.ts';
+import { relayNodes } from './magicsock/relaynodes.ts';
 import { openUdp, type UdpOpen } from './magicsock/udpsocket.ts';
 import { describeReport } from './netinfo.ts';
 import { type NetworkMap, nodeAddresses } from './netmap.ts';
@@ -120,6 +121,8 @@ export interface PeerStatus {
   readonly relay: number;
   /** Direct `ip:port` in use; absent: relayed. */
   readonly currentAddress?: string;
+  /** Peer relay in use, `ip:port:vni:n`. */
+  readonly peerRelay?: string;
   readonly rxBytes: number;
   readonly txBytes: number;
   /** Engine clock, milliseconds; absent: no session yet. */
@@ -305,6 +308,8 @@ export class Engine {
     if (newSelf || before?.dns !== map.dns) this.#machine?.configureDns(map);
     if (before?.derpMap !== map.derpMap)
       this.#magicsock.setDerpMap(map.derpMap, map.self.HomeDERP ?? 0);
+    if (newSelf || newRules || before?.peers !== map.peers)
+      this.#magicsock.setPeerRelays(relayNodes(map, this.#nodes.peers));
     this.#turns.wake();
   }
 
@@ -447,6 +452,7 @@ export class Engine {
         nodeKey: nodePublic(wireguard.publicKey),
         relay: this.#magicsock.relayTo(wireguard.context),
         ...(path?.kind === 'udp' ? { currentAddress: path.text } : {}),
+        ...(path?.kind === 'via' ? { peerRelay: path.text } : {}),
         rxBytes,
         txBytes,
         ...(lastHandshake === undefined ? {} : { lastHandshake }),

@@ -30,7 +30,9 @@ export interface PingResult {
   readonly roundTripTime: number;
   /** Direct `ip:port` of the peer: the answer came from there, or (not for disco) packets to it go there. */
   readonly endpoint?: string;
-  /** Relay region, where there was no direct path. */
+  /** Peer relay that the answer (or not for disco: packets) came through, `ip:port:vni:n`. */
+  readonly peerRelay?: string;
+  /** Relay region, where there was neither. */
   readonly relay?: number;
   /** Port of the peer's peerapi, where TSMP told it or it answered. */
   readonly peerApiPort?: number;
@@ -198,5 +200,6 @@ export class Pinger {
 
 function describePath(path: Path | undefined): PingFacts {
   if (path === undefined) return {};
+  if (path.kind === 'via') return { peerRelay: path.text };
   return path.kind === 'udp' ? { endpoint: path.text } : { relay: path.region };
 }

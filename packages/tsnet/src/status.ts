@@ -48,6 +48,8 @@ export interface NodeStatus {
   readonly relay: string;
   /** Direct `ip:port` in use; '' while packets go through a relay. */
   readonly currentAddress: string;
+  /** Peer relay in use, `ip:port:vni:n`; '' while there is none. */
+  readonly peerRelay: string;
   /** A WireGuard session is up. */
   readonly active: boolean;
   /** Bytes through WireGuard. */
@@ -119,6 +121,7 @@ function describeNode(map: NetworkMap, node: Node, traffic: PeerStatus | undefin
     lastSeen: wireTime(node.LastSeen) === undefined ? undefined : node.LastSeen,
     relay: region ? (map.derpMap?.Regions?.[String(region)]?.RegionCode ?? String(region)) : '',
     currentAddress: traffic?.currentAddress ?? '',
+    peerRelay: traffic?.peerRelay ?? '',
     active: traffic?.active ?? false,
     rxBytes: traffic?.rxBytes ?? 0,
     txBytes: traffic?.txBytes ?? 0,

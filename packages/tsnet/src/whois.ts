@@ -94,11 +94,24 @@ function unmapped(addr: Uint8Array): Uint8Array {
   return isMapped ? addr.subarray(12) : addr;
 }
 
+/** Whether the rules give anybody the capability anywhere. */
+export function grantsCapability(rules: readonly FilterRule[], name: string): boolean {
+  return grantsOf(rules).some(({ rule }) =>
+    (rule.CapGrant ?? []).some(
+      ({ CapMap, Caps }) =>
+        (CapMap !== undefined && Object.hasOwn(CapMap, name)) || Caps?.includes(name) === true,
+    ),
+  );
+}
+
 /**
  * What the policy lets this caller do here: the values of every grant whose sources hold the caller's first address
  * and whose destinations hold our own address of the same family, in rule order, duplicates kept.
  */
-function peerCapabilities(map: NetworkMap, caller: Node): Record<string, readonly unknown[]> {
+export function peerCapabilities(
+  map: NetworkMap,
+  caller: Node,
+): Record<string, readonly unknown[]> {
   const source = parseAddr(nodeAddresses(caller)[0] ?? '');
   if (source === undefined) return {};
   const own = nodeAddresses(map.self)

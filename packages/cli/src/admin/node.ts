@@ -12,7 +12,9 @@ export interface Pong {
   readonly milliseconds: number;
   /** Direct `ip:port`, or absent. */
   readonly endpoint?: string;
-  /** Relay region, where there was no direct path. */
+  /** Peer relay, `ip:port:vni:n`, where there was no direct path. */
+  readonly peerRelay?: string;
+  /** Relay region, where there was neither. */
   readonly relay?: string;
   readonly peerApiPort?: number;
 }
@@ -42,6 +44,7 @@ async function ping(
     address,
     milliseconds: result.roundTripTime,
     ...(result.endpoint !== undefined && { endpoint: result.endpoint }),
+    ...(result.peerRelay !== undefined && { peerRelay: result.peerRelay }),
     ...(result.relay !== undefined && { relay: regionName(result.relay) }),
     ...(result.peerApiPort !== undefined && { peerApiPort: result.peerApiPort }),
   };

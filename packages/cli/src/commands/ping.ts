@@ -65,10 +65,17 @@ async function ping(host: string, options: PingCommandOptions): Promise<void> {
     throw new CliError('ERR_REFUSED', 'direct connection not established');
 }
 
-function describePong({ host, address, milliseconds, endpoint, relay, peerApiPort }: Pong): string {
-  const via = endpoint ?? (relay === undefined ? 'the tunnel' : `DERP(${relay})`);
+function describePong(pong: Pong): string {
+  const { host, address, milliseconds, peerApiPort } = pong;
+  const via = describePath(pong);
   const port = peerApiPort ? `, peerapi port ${peerApiPort}` : '';
   return `pong from ${host} (${address}) via ${via} in ${Math.max(1, Math.round(milliseconds))}ms${port}`;
+}
+
+function describePath({ endpoint, peerRelay, relay }: Pong): string {
+  if (endpoint !== undefined) return endpoint;
+  if (peerRelay !== undefined) return `peer-relay(${peerRelay})`;
+  return relay === undefined ? 'the tunnel' : `DERP(${relay})`;
 }
 
 interface Netcheck {

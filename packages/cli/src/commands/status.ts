@@ -56,9 +56,14 @@ function describe(status: ProcessStatus): string {
         peer.computedName,
         String(peer.rxBytes),
         String(peer.txBytes),
-        peer.currentAddress || `relay ${peer.relay}`,
+        describePath(peer),
       ]);
     }
   }
   return `${lines.join('\n')}\n\n${table(rows)}`;
+}
+
+function describePath(peer: Status['peers'][number]): string {
+  if (peer.currentAddress !== '') return peer.currentAddress;
+  return peer.peerRelay === '' ? `relay ${peer.relay}` : `peer relay ${peer.peerRelay}`;
 }

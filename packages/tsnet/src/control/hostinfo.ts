@@ -3,10 +3,10 @@ import { arch, machine, platform, release } from 'node:os';
 import type { Hostinfo, NetInfo, Service } from '@cove/protocol/tailcfg';
 
 /**
- * The capability version claimed: display messages (117) yes, peer relays (120 and up) no.
+ * The capability version claimed: peer relays (120 and 121), as their client, yes.
  * Peers and servers derive from it what they may expect of this node.
  */
-export const CAPABILITY_VERSION = 119;
+export const CAPABILITY_VERSION = 121;
 
 /** Reported as the client's version; the part before the dash is the release the capability version belongs to. */
 export const CLIENT_VERSION = '1.84.0-cove0.1.0';

@@ -2,11 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { isBetter, type MeasuredPath } from './betterpath.ts';
-import { PathTable } from './paths.ts';
+import { PathTable, type UdpPath } from './paths.ts';
+import { ViaPaths } from './viapaths.ts';
 
 const paths = new PathTable();
 const path = (address: string, latency: number): MeasuredPath => ({
   path: paths.acquire(address, 41641)!,
+  latency,
+});
+const vias = new ViaPaths(paths);
+const via = (address: string, latency: number, vni = 1): MeasuredPath => ({
+  path: vias.acquire(vias.find(path(address, latency).path as UdpPath, vni)),
   latency,
 });
 
@@ -24,6 +30,15 @@ for (const [what, a, b, expected] of [
   ['link-local before private', path('169.254.0.1', 10), path('192.168.0.1', 10), true],
   ['loopback before link-local', path('127.0.0.1', 10), path('169.254.0.1', 10), true],
   ['IPv6 unique local before IPv4 private', path('fd00::1', 10), path('10.0.0.1', 10), true],
+  [
+    'a direct path that takes ten times as long as a peer relay',
+    path('1.1.1.1', 100),
+    via('10.0.0.1', 10),
+    true,
+  ],
+  ['a peer relay that takes a tenth', via('10.0.0.1', 10), path('1.1.1.1', 100), false],
+  ['the faster of two peer relays', via('1.1.1.1', 10), via('2.2.2.2', 20), true],
+  ['another number at the same peer relay', via('1.1.1.1', 10), via('1.1.1.1', 10, 2), false],
   ['the same path again', path('1.1.1.1', 1), path('1.1.1.1', 100), false],
 ] as const) {
   test(`better: ${what}: ${expected}`, () => {

@@ -1,10 +1,10 @@
-// Which of two direct paths is better: the faster one, with a bonus for addresses that are likely to be near and to
-// cost nothing.
+// Which of two paths by UDP is better: the faster one, with a bonus for addresses that are likely to be near and to
+// cost nothing. A path without a peer relay is better than any with one.
 import { prefixContains } from '@cove/protocol/netaddr';
-import type { UdpPath } from './paths.ts';
+import type { DatagramPath } from './paths.ts';
 
 export interface MeasuredPath {
-  readonly path: UdpPath;
+  readonly path: DatagramPath;
   /** Milliseconds of the last round trip; more than 0. */
   readonly latency: number;
 }
@@ -26,6 +26,7 @@ const PRIVATE = [
 /** Would a be the better path? Never for the same path, and not for an advantage of one percent. */
 export function isBetter(a: MeasuredPath, b: MeasuredPath): boolean {
   if (a.path === b.path) return false;
+  if (a.path.kind !== b.path.kind) return a.path.kind === 'udp';
   let aPoints = 0;
   let bPoints = 0;
   // Whole nanoseconds: shares are counted in whole percents, rounded down.
@@ -33,13 +34,14 @@ export function isBetter(a: MeasuredPath, b: MeasuredPath): boolean {
   const bTime = Math.round(b.latency * 1e6);
   if (aTime > bTime && aTime > 0) bPoints = 100 - Math.floor((bTime * 100) / aTime);
   else if (bTime > 0) aPoints = 100 - Math.floor((aTime * 100) / bTime);
-  aPoints += addressBonus(a.path.addr);
-  bPoints += addressBonus(b.path.addr);
+  aPoints += addressBonus(a.path);
+  bPoints += addressBonus(b.path);
   if (aPoints <= 1 && bPoints === 0) return false;
   return aPoints > bPoints;
 }
 
-function addressBonus(addr: Uint8Array): number {
+function addressBonus(path: DatagramPath): number {
+  const { addr } = path.kind === 'via' ? path.hop : path;
   const within = (prefixes: typeof LOOPBACK): boolean =>
     prefixes.some((each) => prefixContains(each, addr));
   const family = addr.length === 16 ? IPV6_BONUS : 0;

@@ -13,7 +13,8 @@ import {
   TRUST_FOR,
   UPGRADE_INTERVAL,
 } from './directpath.ts';
-import { PathTable, type UdpPath } from './paths.ts';
+import { type DatagramPath, PathTable, type UdpPath, type ViaPath } from './paths.ts';
+import { ViaPaths } from './viapaths.ts';
 
 const at = (n: number, port = 41641): { address: string; port: number } => ({
   address: `198.51.100.${n}`,
@@ -25,16 +26,23 @@ const NEAR = { address: '192.168.1.5', port: 41641 };
 class Bench {
   now = 1_000_000;
   readonly paths = new PathTable();
-  readonly pings: { to: string; path: UdpPath; txId: Uint8Array; at: number }[] = [];
+  readonly vias = new ViaPaths(this.paths);
+  readonly pings: { to: string; path: DatagramPath; txId: Uint8Array; at: number }[] = [];
   readonly changes: (string | undefined)[] = [];
   calls = 0;
+  searches = 0;
+  hasRelays = false;
   /** Whether something was sent lately when trust was lost. */
   readonly losses: boolean[] = [];
   #nextTxId = 1;
-  readonly direct: DirectPath = new DirectPath(this.paths, {
+  readonly direct: DirectPath = new DirectPath(this.paths, this.vias, {
     newTxId: () => fromHex((this.#nextTxId++).toString(16).padStart(24, '0')),
     ping: (path, txId) => this.pings.push({ to: path.text, path, txId, at: this.now }),
     callPeer: () => this.calls++,
+    seekRelay: () => {
+      this.searches++;
+      return this.hasRelays;
+    },
     pathChanged: (path) => this.changes.push(path?.text),
     trustLost: (isActive) => this.losses.push(isActive),
   });
@@ -353,7 +361,7 @@ test('an address the system cannot reach is no path any more', () => {
   const b = new Bench().trust();
   b.direct.unreachable(b.paths.find('203.0.113.1', 1)!);
   assert.equal(b.trusted, true);
-  b.direct.unreachable(b.direct.best!);
+  b.direct.unreachable(b.direct.best as UdpPath);
   assert.equal(b.best, undefined);
 });
 
@@ -392,6 +400,119 @@ test('a person’s ping asks the trusted path alone, or all candidates, and ever
   b.pings.length = 0;
   b.direct.ping(b.now, () => {});
   assert.deepEqual(b.pinged(), ['198.51.100.2:41641']);
+});
+
+const SERVER = new Uint8Array(32).fill(1);
+const OTHER_SERVER = new Uint8Array(32).fill(2);
+
+function via(b: Bench, n: number, vni = 1): ViaPath {
+  return b.vias.find(b.paths.find(`203.0.113.${n}`, 40_000)!, vni);
+}
+
+test('a peer relay is looked for at once where no direct path works, then every 30 s', () => {
+  const b = new Bench();
+  b.direct.noteSend(b.now);
+  b.direct.noteSend(b.now);
+  assert.equal(b.searches, 2, 'while there is none to ask, asking costs nothing');
+  b.hasRelays = true;
+  b.direct.noteSend(b.now);
+  for (let i = 0; i < 29; i++) {
+    b.advance(1_000);
+    b.direct.noteSend(b.now);
+  }
+  assert.equal(b.searches, 3);
+  b.advance(1_000);
+  b.direct.noteSend(b.now);
+  assert.equal(b.searches, 4);
+  const direct = new Bench().trust();
+  direct.searches = 0;
+  direct.hasRelays = true;
+  direct.direct.noteSend(direct.now);
+  assert.equal(direct.searches, 0);
+});
+
+test('a peer relay is used where no direct path works, pinged, and lost like any path', () => {
+  const b = new Bench();
+  b.direct.noteSend(b.now);
+  b.direct.relayReady(via(b, 1), SERVER, 20, b.now);
+  assert.deepEqual([b.best, b.trusted], ['203.0.113.1:40000:vni:1', true]);
+  assert.equal(b.direct.isDirect(b.now), false);
+  assert.equal(b.direct.isThrough(SERVER, 1, b.now), true);
+  assert.equal(b.direct.isThrough(SERVER, 2, b.now), false);
+  assert.equal(b.direct.isThrough(OTHER_SERVER, 1, b.now), false);
+  b.advance(HEARTBEAT_INTERVAL);
+  b.pong('203.0.113.1:40000:vni:1');
+  assert.deepEqual(b.pinged(), ['203.0.113.1:40000:vni:1']);
+  b.advance(HEARTBEAT_INTERVAL - 10);
+  assert.deepEqual([b.pinged().length, b.trusted], [1, true]);
+  b.advance(2 * SUSPECT_GRACE + 10);
+  assert.deepEqual([b.trusted, b.direct.isThrough(SERVER, 1, b.now)], [false, false]);
+  b.advance(20_000);
+  assert.equal(b.best, undefined);
+  b.direct.close();
+  assert.equal(b.paths.size, 0);
+});
+
+test('behind a peer relay direct paths are looked for still, and the first that answers is used', () => {
+  const b = new Bench();
+  b.direct.setMapCandidates([at(1)]);
+  b.direct.relayReady(via(b, 1), SERVER, 1, b.now);
+  b.direct.noteSend(b.now);
+  assert.deepEqual([b.pinged(), b.calls], [['198.51.100.1:41641'], 1]);
+  b.now += PING_SPACING;
+  b.direct.noteSend(b.now);
+  b.pong('198.51.100.1:41641', 300);
+  assert.equal(b.best, '198.51.100.1:41641');
+  b.direct.relayReady(via(b, 1), SERVER, 1, b.now);
+  assert.equal(b.best, '198.51.100.1:41641');
+});
+
+test('of two peer relays the faster one is used; of one relay the address that was bound last', () => {
+  const b = new Bench();
+  b.direct.relayReady(via(b, 1), SERVER, 10, b.now);
+  b.direct.relayReady(via(b, 2), OTHER_SERVER, 20, b.now);
+  assert.equal(b.best, '203.0.113.1:40000:vni:1');
+  b.direct.relayReady(via(b, 3), SERVER, 30, b.now);
+  assert.equal(b.best, '203.0.113.3:40000:vni:1');
+  b.direct.relayReady(via(b, 2), OTHER_SERVER, 20, b.now);
+  assert.equal(b.best, '203.0.113.2:40000:vni:1');
+  b.direct.unreachable(b.paths.find('203.0.113.2', 40_000)!);
+  assert.equal(b.best, undefined);
+  b.direct.close();
+  assert.equal(b.paths.size, 0);
+});
+
+test('who found its peer relay searches again every minute; who was found leaves that to the peer', () => {
+  for (const searched of [true, false]) {
+    const b = new Bench();
+    b.hasRelays = searched;
+    b.direct.noteSend(b.now);
+    b.hasRelays = true;
+    b.searches = 0;
+    b.direct.relayReady(via(b, 1), SERVER, 10, b.now);
+    const step = (seconds: number): void => {
+      for (let i = 0; i < seconds; i++) {
+        b.advance(1_000);
+        b.direct.noteSend(b.now);
+        if (b.pings.some(({ to }) => to.includes('vni'))) b.pong('203.0.113.1:40000:vni:1', 0);
+        b.pings.length = 0;
+      }
+    };
+    step(59);
+    assert.equal(b.searches, 0);
+    step(2);
+    assert.equal(b.searches, searched ? 1 : 0);
+  }
+});
+
+test('a pong through a peer relay that is not in use any more makes no path', () => {
+  const b = new Bench();
+  b.direct.relayReady(via(b, 1), SERVER, 10, b.now);
+  b.direct.noteSend(b.now);
+  b.advance(HEARTBEAT_INTERVAL);
+  b.direct.relayReady(via(b, 2), SERVER, 10, b.now);
+  assert.equal(b.pong('203.0.113.1:40000:vni:1'), false);
+  assert.equal(b.best, '203.0.113.2:40000:vni:1');
 });
 
 test('closing gives every path back', () => {
@@ -449,7 +570,7 @@ test('whatever happens: only answered addresses become paths, trust follows a po
         else b.direct.reset();
         if (b.best !== undefined) {
           assert.ok(answered.has(b.best));
-          assert.ok([...b.direct.candidates].includes(b.direct.best!));
+          assert.ok([...b.direct.candidates].includes(b.direct.best as UdpPath));
         }
         if (b.trusted) assert.ok(b.now - lastPong <= TRUST_FOR);
         assert.equal(new Set(b.pings.map(({ txId }) => toHex(txId))).size, b.pings.length);

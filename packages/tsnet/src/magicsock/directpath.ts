@@ -1,13 +1,17 @@
-// The direct paths to one peer: which addresses to try, which one to use, and whether to trust it. Sans I/O: the time
+// The paths by UDP to one peer: which addresses to try, which path to use, and whether to trust it. Sans I/O: the time
 // is handed in, pings leave through the sink.
 //
 // An address comes to be a candidate by the network map, by the peer's own call, or by a ping from there. A pong from
 // it makes it a path; the best path is used, and trusted for 6.5 s after each pong. Pings go to the best path every
 // 3 s for as long as something is sent to the peer, and to all candidates while there is no trusted path. One of them
 // that stays unanswered is repeated after half a second, and trust ends another half later.
-import { toHex } from '@cove/protocol/bytes';
+//
+// A path through a peer relay comes ready made (peerrelays.ts) and is used where no direct one answers; the search for
+// a direct one goes on.
+import { equalBytes, toHex } from '@cove/protocol/bytes';
 import { isBetter } from './betterpath.ts';
-import type { PathTable, UdpPath } from './paths.ts';
+import type { DatagramPath, PathTable, UdpPath, ViaPath } from './paths.ts';
+import type { ViaPaths } from './viapaths.ts';
 
 /** Nothing sent for this long: no more pings; also how long an observed address stays without another ping. */
 export const ACTIVE_FOR = 45_000;
@@ -25,6 +29,10 @@ export const SUSPECT_AFTER = 1_000;
 export const GOOD_LATENCY = 5;
 /** Between looking for a better path than a slow direct one. */
 export const UPGRADE_INTERVAL = 60_000;
+/** Between two searches for a peer relay. */
+export const RELAY_SEARCH_SPACING = 30_000;
+/** As that, while one is in use. */
+export const RELAY_UPGRADE_INTERVAL = 60_000;
 /** More candidates than this: those only observed go, oldest first. */
 export const MAX_CANDIDATES = 100;
 /** A round trip measured as nothing would make any path perfect. */
@@ -40,17 +48,19 @@ export interface DirectPathSink {
   /** 12 random bytes. */
   newTxId(): Uint8Array;
   /** Sends a ping there. */
-  ping(path: UdpPath, txId: Uint8Array): void;
+  ping(path: DatagramPath, txId: Uint8Array): void;
   /** Tell the peer through its relay to ping us, since we are pinging it. */
   callPeer(): void;
+  /** Looks for a peer relay. False: there is none to ask. */
+  seekRelay(): boolean;
   /** The best path is another now, or (undefined) none. */
-  pathChanged(path: UdpPath | undefined): void;
+  pathChanged(path: DatagramPath | undefined): void;
   /** The best path is not trusted any more. `isActive`: something was sent to the peer lately. */
   trustLost(isActive: boolean): void;
 }
 
 export interface DirectPong {
-  readonly path: UdpPath;
+  readonly path: DatagramPath;
   /** Milliseconds. */
   readonly latency: number;
 }
@@ -69,7 +79,7 @@ interface Candidate {
 }
 
 interface PingUnderWay {
-  readonly path: UdpPath;
+  readonly path: DatagramPath;
   readonly at: number;
   readonly onPong: ((pong: DirectPong) => void) | undefined;
 }
@@ -77,10 +87,13 @@ interface PingUnderWay {
 export class DirectPath {
   readonly #sink: DirectPathSink;
   readonly #paths: PathTable;
+  readonly #vias: ViaPaths;
   readonly #candidates: Map<UdpPath, Candidate> = new Map();
   /** By transaction id in hex, oldest first. */
   readonly #pings: Map<string, PingUnderWay> = new Map();
-  #best: UdpPath | undefined;
+  #best: DatagramPath | undefined;
+  /** Disco key of the best path's peer relay. */
+  #bestServer: Uint8Array | undefined;
   #bestLatency = 0;
   #trustedUntil = Number.NEGATIVE_INFINITY;
   /** The last pong of the best path. */
@@ -95,14 +108,16 @@ export class DirectPath {
   #nextRound = Number.POSITIVE_INFINITY;
   #nextCall = Number.NEGATIVE_INFINITY;
   #nextHeartbeat = Number.POSITIVE_INFINITY;
+  #lastSearch = Number.NEGATIVE_INFINITY;
 
-  constructor(paths: PathTable, sink: DirectPathSink) {
+  constructor(paths: PathTable, vias: ViaPaths, sink: DirectPathSink) {
     this.#paths = paths;
+    this.#vias = vias;
     this.#sink = sink;
   }
 
   /** The path to use, trusted or not; undefined: none answered. */
-  get best(): UdpPath | undefined {
+  get best(): DatagramPath | undefined {
     return this.#best;
   }
 
@@ -120,6 +135,18 @@ export class DirectPath {
     return this.#best !== undefined && now <= this.#trustedUntil;
   }
 
+  /** The best path is trusted and needs no peer relay: nothing better is looked for. */
+  isDirect(now: number): boolean {
+    return this.#best?.kind === 'udp' && now <= this.#trustedUntil;
+  }
+
+  /** Whether packets go through this endpoint of a peer relay and arrive. */
+  isThrough(server: Uint8Array, vni: number, now: number): boolean {
+    const best = this.#best;
+    const isIt = best?.kind === 'via' && best.vni === vni && this.#isServer(server);
+    return isIt && this.isTrusted(now);
+  }
+
   /** Something was sent to the peer within the last 45 s. */
   isActive(now: number): boolean {
     return now - this.#lastSend <= ACTIVE_FOR;
@@ -130,9 +157,10 @@ export class DirectPath {
     this.#lastSend = now;
     if (this.#nextHeartbeat === Number.POSITIVE_INFINITY)
       this.#nextHeartbeat = now + HEARTBEAT_INTERVAL;
+    if (this.isDirect(now)) return;
     // A call is due even when the peer's own call has just made us ping: our NAT is open to it only now.
-    if ((now >= this.#nextRound || now >= this.#nextCall) && !this.isTrusted(now))
-      this.#round(now, true);
+    if (now >= this.#nextRound || now >= this.#nextCall) this.#round(now, true);
+    this.#seekRelay(now);
   }
 
   /** The addresses that the network map has for the peer, all of them. */
@@ -147,6 +175,21 @@ export class DirectPath {
       candidate.lastPing = Number.NEGATIVE_INFINITY;
     this.#nextRound = Number.NEGATIVE_INFINITY;
     this.#round(now, false);
+    this.#seekRelay(now);
+  }
+
+  /** A peer relay carries packets both ways (`server` is its disco key), and did so in `latency` ms. */
+  relayReady(path: ViaPath, server: Uint8Array, latency: number, now: number): void {
+    const best = this.#best;
+    // On one relay the latest address counts, whatever is faster: the relay forgot the one before.
+    const isWanted =
+      best === undefined ||
+      !this.isTrusted(now) ||
+      (best.kind === 'via' && this.#isServer(server)) ||
+      isBetter({ path, latency }, { path: best, latency: this.#bestLatency });
+    if (!isWanted) return;
+    this.#setBest(path, server);
+    this.#trust(latency, now);
   }
 
   /** A ping of the peer came from this address. False: it is the same one once more. */
@@ -158,7 +201,7 @@ export class DirectPath {
     candidate.heardTxId = id;
     candidate.heardPing = now;
     // The peer's NAT has just let a packet out to us: what we sent before may have been lost there, this will not be.
-    if (!this.isTrusted(now) && this.isActive(now) && now - candidate.pingedBack >= PING_SPACING) {
+    if (!this.isDirect(now) && this.isActive(now) && now - candidate.pingedBack >= PING_SPACING) {
       candidate.pingedBack = now;
       candidate.lastPing = now;
       this.#ping(candidate.path, now, undefined);
@@ -175,7 +218,7 @@ export class DirectPath {
     this.#pings.delete(id);
     // Not where the pong came from: a peer with several addresses may answer from another one.
     const { path } = ping;
-    if (!this.#candidates.has(path)) return false;
+    if (path.kind === 'udp' ? !this.#candidates.has(path) : path !== this.#best) return false;
     const latency = Math.max(now - ping.at, MIN_LATENCY);
     const best = this.#best;
     if (
@@ -185,13 +228,7 @@ export class DirectPath {
     ) {
       this.#setBest(path);
     }
-    if (path === this.#best) {
-      this.#bestLatency = latency;
-      this.#lastPong = now;
-      this.#answerBy = Number.POSITIVE_INFINITY;
-      this.#trustedUntil = now + TRUST_FOR;
-      this.#isLossTold = false;
-    }
+    if (path === this.#best) this.#trust(latency, now);
     ping.onPong?.({ path, latency });
     return true;
   }
@@ -213,14 +250,14 @@ export class DirectPath {
     return Math.max(SUSPECT_GRACE, 4 * this.#bestLatency);
   }
 
-  /** Pings for a person: the best path if it is trusted, all candidates if not. Counts as sending. */
+  /** Pings for a person: the best path if it is trusted, all candidates unless that is direct. Counts as sending. */
   ping(now: number, onPong: (pong: DirectPong) => void): void {
     this.#lastSend = now;
     if (this.#nextHeartbeat === Number.POSITIVE_INFINITY)
       this.#nextHeartbeat = now + HEARTBEAT_INTERVAL;
     if (this.#best !== undefined && this.isTrusted(now)) {
       this.#ping(this.#best, now, onPong);
-      return;
+      if (this.isDirect(now)) return;
     }
     const due = now >= this.#nextRound;
     for (const candidate of this.#candidates.values()) {
@@ -230,6 +267,7 @@ export class DirectPath {
     this.#lastRound = now;
     this.#nextRound = this.#candidates.size > 0 ? now + PING_SPACING : Number.POSITIVE_INFINITY;
     if (due && this.#candidates.size > 0) this.#sink.callPeer();
+    this.#seekRelay(now);
   }
 
   /** The peer restarted, or the machine's network changed: nothing learnt holds, the candidates do. */
@@ -249,7 +287,8 @@ export class DirectPath {
 
   /** The operating system says that no datagram gets there. */
   unreachable(path: UdpPath): void {
-    if (path === this.#best) this.#setBest(undefined);
+    const best = this.#best;
+    if (path === (best?.kind === 'via' ? best.hop : best)) this.#setBest(undefined);
   }
 
   /** When tick must be called; Infinity: not before something happens. */
@@ -285,6 +324,7 @@ export class DirectPath {
     for (const path of this.#candidates.keys()) this.#paths.release(path);
     this.#candidates.clear();
     this.#pings.clear();
+    if (this.#best?.kind === 'via') this.#vias.release(this.#best);
     this.#best = undefined;
     this.#isLossTold = true;
     this.#nextHeartbeat = Number.POSITIVE_INFINITY;
@@ -301,14 +341,30 @@ export class DirectPath {
     const best = this.#best;
     if (best) {
       this.#ping(best, now, undefined);
-      this.#candidates.get(best)!.lastPing = now;
+      const candidate = best.kind === 'udp' ? this.#candidates.get(best) : undefined;
+      if (candidate) candidate.lastPing = now;
       if (this.isTrusted(now)) this.#answerBy = now + this.#grace;
     }
     if (this.#wantsRound(now)) this.#round(now, true);
+    this.#seekRelay(now);
+  }
+
+  /** The search takes its time and each relay's: not often, and not while a direct path works. */
+  #seekRelay(now: number): void {
+    const since = now - this.#lastSearch;
+    if (since < RELAY_SEARCH_SPACING || this.isDirect(now)) return;
+    // Whoever came to a relay by the peer's search leaves further searches to the peer.
+    const isSearching = this.#lastSearch !== Number.NEGATIVE_INFINITY;
+    if (this.isTrusted(now) && !(isSearching && since >= RELAY_UPGRADE_INTERVAL)) return;
+    if (this.#sink.seekRelay()) this.#lastSearch = now;
+  }
+
+  #isServer(server: Uint8Array): boolean {
+    return this.#bestServer !== undefined && equalBytes(this.#bestServer, server);
   }
 
   #wantsRound(now: number): boolean {
-    if (!this.isTrusted(now) || this.#lastRound === Number.NEGATIVE_INFINITY) return true;
+    if (!this.isDirect(now) || this.#lastRound === Number.NEGATIVE_INFINITY) return true;
     return this.#bestLatency > GOOD_LATENCY && now - this.#lastRound >= UPGRADE_INTERVAL;
   }
 
@@ -336,7 +392,7 @@ export class DirectPath {
     for (const { path } of due) this.#ping(path, now, undefined);
   }
 
-  #ping(path: UdpPath, now: number, onPong: ((pong: DirectPong) => void) | undefined): void {
+  #ping(path: DatagramPath, now: number, onPong: ((pong: DirectPong) => void) | undefined): void {
     const txId = this.#sink.newTxId();
     this.#pings.set(toHex(txId), { path, at: now, onPong });
     this.#sink.ping(path, txId);
@@ -403,15 +459,26 @@ export class DirectPath {
     this.#paths.release(candidate.path);
   }
 
-  #setBest(path: UdpPath | undefined): void {
+  #trust(latency: number, now: number): void {
+    this.#bestLatency = latency;
+    this.#lastPong = now;
+    this.#answerBy = Number.POSITIVE_INFINITY;
+    this.#trustedUntil = now + TRUST_FOR;
+    this.#isLossTold = false;
+  }
+
+  #setBest(path: DatagramPath | undefined, server?: Uint8Array): void {
     this.#answerBy = Number.POSITIVE_INFINITY;
     if (path === undefined) {
       this.#trustedUntil = Number.NEGATIVE_INFINITY;
       this.#isLossTold = true;
     }
-    if (path === this.#best) return;
-    this.#best = path;
+    const before = this.#best;
+    this.#bestServer = server;
+    if (path === before) return;
+    this.#best = path?.kind === 'via' ? this.#vias.acquire(path) : path;
     this.#bestLatency = 0;
+    if (before?.kind === 'via') this.#vias.release(before);
     this.#sink.pathChanged(path);
   }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
+import { toHex } from '@cove/protocol/bytes';
 import { boxSharedKey, nobleCrypto } from '@cove/protocol/crypto';
 import type { DiscoEndpoint } from '@cove/protocol/disco';
 import {
@@ -8,6 +9,8 @@ import {
   encodeDisco,
   openDisco,
   parseDisco,
+  type RelayEndpoint,
+  type RelayHandshake,
   sealDisco,
 } from '@cove/protocol/disco';
 import { discoPublic, nodePublic, PrivateKey } from '@cove/protocol/keys';
@@ -15,8 +18,9 @@ import { NodeTable, type Peer } from '../nodetable.ts';
 import { testMap, testNode } from '../testing/maps.ts';
 import { Disco } from './disco.ts';
 import { Endpoint } from './endpoint.ts';
-import { type Path, PathTable, type RelayPath, type UdpPath } from './paths.ts';
+import { type Path, PathTable, type RelayPath, type UdpPath, type ViaPath } from './paths.ts';
 import { KeyMap } from './peermap.ts';
+import { ViaPaths } from './viapaths.ts';
 
 const crypto = nobleCrypto((n) => randomBytes(n));
 
@@ -36,6 +40,8 @@ interface Told {
   readonly pings: [Peer, UdpPath][];
   readonly pongs: Peer[];
   readonly calls: [Peer, readonly DiscoEndpoint[]][];
+  /** What concerns peer relays. */
+  readonly relays: unknown[][];
   /** What the sink answers. */
   accept: boolean;
 }
@@ -50,7 +56,7 @@ function setup(peers: readonly Party[]): {
 } {
   const self = party();
   const sent: { path: Path; envelope: Uint8Array }[] = [];
-  const told: Told = { pings: [], pongs: [], calls: [], accept: true };
+  const told: Told = { pings: [], pongs: [], calls: [], relays: [], accept: true };
   const disco = new Disco({
     nodeKeyBytes: () => self.node.publicBytes(crypto.x25519),
     discoKey: self.disco,
@@ -66,6 +72,15 @@ function setup(peers: readonly Party[]): {
         return told.accept;
       },
       called: (peer, endpoints) => told.calls.push([peer, endpoints]),
+      calledVia: (peer, relay) => told.relays.push(['calledVia', peer, relay.vni]),
+      allocated: (peer, { relay }) => told.relays.push(['allocated', peer, relay.vni]),
+      pingedVia: (from) => told.relays.push(['pingedVia', from]),
+      pongedVia: (_txId, from) => {
+        told.relays.push(['pongedVia', from]);
+        return told.accept;
+      },
+      challenged: (server, message, from) =>
+        told.relays.push(['challenged', toHex(server), message.vni, from]),
     },
   });
   const table = new NodeTable(false);
@@ -243,7 +258,7 @@ test('a call through a relay is handed on; the same call by UDP is nobody’s', 
   const call = seal(bob, self, { type: 'callMeMaybe', endpoints: [ADDRESS] });
   disco.receiveRelayed(call, pathTo(peers[0]!));
   assert.deepEqual(told.calls, [[peers[0], [ADDRESS]]]);
-  disco.receiveDirect(call, direct());
+  disco.receiveDatagram(call, direct());
   assert.deepEqual([told.calls.length, disco.ignored], [1, 1]);
 });
 
@@ -253,7 +268,7 @@ test('a ping by UDP is answered to where it came from, saying so, unless it was 
   const txId = crypto.randomBytes(12);
   const from = direct();
   const ping = seal(bob, self, { type: 'ping', txId });
-  disco.receiveDirect(ping, from);
+  disco.receiveDatagram(ping, from);
   assert.deepEqual(told.pings, [[peers[0], from]]);
   assert.equal(sent[0]!.path, from);
   assert.deepEqual(open(sent[0]!.envelope, bob, self), {
@@ -262,14 +277,14 @@ test('a ping by UDP is answered to where it came from, saying so, unless it was 
     source: ADDRESS,
   });
   told.accept = false;
-  disco.receiveDirect(ping, from);
+  disco.receiveDatagram(ping, from);
   assert.deepEqual([sent.length, disco.replayed], [1, 1]);
 });
 
 test('a ping by UDP concerns every peer with that disco key', () => {
   const bob = party();
   const { disco, self, peers, sent, told } = setup([bob, { node: party().node, disco: bob.disco }]);
-  disco.receiveDirect(seal(bob, self, { type: 'ping', txId: crypto.randomBytes(12) }), direct());
+  disco.receiveDatagram(seal(bob, self, { type: 'ping', txId: crypto.randomBytes(12) }), direct());
   assert.deepEqual(
     told.pings.map(([peer]) => peer),
     peers,
@@ -281,12 +296,112 @@ test('by UDP: strangers are ignored, forgeries are malformed, pongs of no ping a
   const [bob, eve] = [party(), party()];
   const { disco, self, sent, told } = setup([bob]);
   const txId = crypto.randomBytes(12);
-  disco.receiveDirect(seal(eve, self, { type: 'ping', txId }), direct());
+  disco.receiveDatagram(seal(eve, self, { type: 'ping', txId }), direct());
   // Eve says that she is Bob.
   const forged = seal(eve, self, { type: 'ping', txId });
   forged.set(bob.disco.publicBytes(crypto.x25519), 6);
-  disco.receiveDirect(forged, direct());
+  disco.receiveDatagram(forged, direct());
   told.accept = false;
-  disco.receiveDirect(seal(bob, self, { type: 'pong', txId, source: ADDRESS }), direct());
+  disco.receiveDatagram(seal(bob, self, { type: 'pong', txId, source: ADDRESS }), direct());
   assert.deepEqual([disco.ignored, disco.malformed, disco.replayed, sent.length], [1, 1, 1, 0]);
+});
+
+/** An endpoint of a peer relay; the relay's key is a party's disco key. */
+const endpointOf = (relay: Party): RelayEndpoint => ({
+  serverDisco: relay.disco.publicBytes(crypto.x25519),
+  clientDisco: [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)],
+  lamportId: 1n,
+  vni: 7,
+  bindLifetime: 1n,
+  steadyStateLifetime: 1n,
+  endpoints: [ADDRESS],
+});
+const through = (vni = 7): ViaPath => new ViaPaths(new PathTable()).find(direct(), vni);
+
+test('what peers say of peer relays is believed through their relay only', () => {
+  const [bob, server] = [party(), party()];
+  const { disco, self, peers, told } = setup([bob]);
+  const relay = endpointOf(server);
+  const call = seal(bob, self, { type: 'callMeMaybeVia', relay });
+  const type = 'allocateUdpRelayEndpointResponse';
+  const response = seal(bob, self, { type, generation: 3, relay });
+  for (const envelope of [call, response]) {
+    disco.receiveDatagram(envelope, direct());
+    disco.receiveDatagram(envelope, through());
+    disco.receiveFromRelay(envelope, through());
+  }
+  assert.deepEqual([told.relays, disco.ignored], [[], 6]);
+  disco.receiveRelayed(call, pathTo(peers[0]!));
+  disco.receiveRelayed(response, pathTo(peers[0]!));
+  assert.deepEqual(told.relays, [
+    ['calledVia', peers[0], 7],
+    ['allocated', peers[0], 7],
+  ]);
+});
+
+test('a ping through a peer relay is answered the same way, and tells no address of the peer', () => {
+  const bob = party();
+  const { disco, self, sent, told } = setup([bob]);
+  const from = through();
+  const txId = crypto.randomBytes(12);
+  disco.receiveDatagram(seal(bob, self, { type: 'ping', txId }), from);
+  assert.equal(sent[0]!.path, from);
+  assert.deepEqual(open(sent[0]!.envelope, bob, self), {
+    type: 'pong',
+    txId: new Uint8Array(txId),
+    source: ADDRESS,
+  });
+  assert.deepEqual([told.pings, told.relays], [[], [['pingedVia', from]]]);
+});
+
+test('a pong through a peer relay is the peer’s ping’s first, then that of a handshake, then nobody’s', () => {
+  const bob = party();
+  const { disco, self, told } = setup([bob]);
+  const from = through();
+  const pong = seal(bob, self, { type: 'pong', txId: crypto.randomBytes(12), source: ADDRESS });
+  disco.receiveDatagram(pong, from);
+  assert.deepEqual([told.pongs.length, told.relays], [1, []]);
+  told.accept = false;
+  disco.receiveDatagram(pong, from);
+  assert.deepEqual([told.relays, disco.replayed], [[['pongedVia', from]], 1]);
+});
+
+test('a peer relay is listened to while it is expected, and its seal is checked', () => {
+  const [bob, server, eve] = [party(), party(), party()];
+  const { disco, self, sent, told } = setup([bob]);
+  const key = server.disco.publicBytes(crypto.x25519);
+  const challenge: RelayHandshake = {
+    type: 'bindUdpRelayEndpointChallenge',
+    vni: 7,
+    generation: 1,
+    remoteKey: new Uint8Array(32),
+    challenge: new Uint8Array(32),
+  };
+  const from = through();
+  const envelope = seal(server, self, challenge);
+  disco.receiveFromRelay(envelope, from);
+  disco.sendToRelay(from, key, { ...challenge, type: 'bindUdpRelayEndpoint' });
+  assert.deepEqual([told.relays.length, disco.ignored, sent.length], [0, 1, 0]);
+  disco.expectRelay(key);
+  disco.expectRelay(key);
+  const forged = seal(eve, self, challenge);
+  forged.set(key, 6);
+  disco.receiveFromRelay(forged, from);
+  disco.receiveFromRelay(envelope.subarray(0, envelope.length - 1), from);
+  disco.receiveFromRelay(envelope.subarray(0, 40), from);
+  assert.deepEqual([told.relays.length, disco.malformed], [0, 3]);
+  // Sealed well, but nothing that a relay says.
+  disco.receiveFromRelay(seal(server, self, { ...challenge, type: 'bindUdpRelayEndpoint' }), from);
+  disco.receiveDatagram(envelope, from);
+  assert.deepEqual([told.relays.length, disco.ignored], [0, 3]);
+  disco.receiveFromRelay(envelope, from);
+  assert.deepEqual(told.relays, [['challenged', toHex(key), 7, from]]);
+  disco.sendToRelay(from, key, { ...challenge, type: 'bindUdpRelayEndpoint' });
+  assert.deepEqual(open(sent[0]!.envelope, server, self)?.type, 'bindUdpRelayEndpoint');
+  disco.forgetRelay(key);
+  disco.receiveFromRelay(envelope, from);
+  assert.equal(told.relays.length, 2);
+  disco.forgetRelay(key);
+  disco.receiveFromRelay(envelope, from);
+  assert.equal(told.relays.length, 2);
 });

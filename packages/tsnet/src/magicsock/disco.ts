@@ -1,11 +1,12 @@
 // Discovery messages: opened with the sender's key, answered, handed to whom they concern.
 //
-// Only senders whose disco key some peer of the network map has are listened to; everything else is ignored before
-// any cryptography.
+// Only senders whose disco key some peer of the network map has are listened to, and peer relays whose word is waited
+// for; everything else is ignored before any cryptography.
 
 import { toHex } from '@cove/protocol/bytes';
 import { BOX_NONCE_LENGTH, boxSharedKey, type Crypto } from '@cove/protocol/crypto';
 import {
+  type AllocateRelayResponse,
   DISCO_TXID_LENGTH,
   type DiscoEndpoint,
   type DiscoMessage,
@@ -13,26 +14,38 @@ import {
   encodeDisco,
   openDisco,
   parseDisco,
+  type RelayEndpoint,
+  type RelayHandshake,
   sealDisco,
 } from '@cove/protocol/disco';
 import { type DiscoPublic, isZeroKey, type PrivateKey, publicBytes } from '@cove/protocol/keys';
 import type { Peer } from '../nodetable.ts';
-import type { Path, RelayPath, UdpPath } from './paths.ts';
+import type { DatagramPath, Path, RelayPath, UdpPath, ViaPath } from './paths.ts';
 import { KeyMap } from './peermap.ts';
 
 /** The pseudo address under which a relay region stands in a pong. */
 const RELAY_ADDRESS: Uint8Array = Uint8Array.of(127, 3, 3, 40);
 
-/** What messages say about direct paths. Arrays are borrowed for the call. */
+/** What messages say about paths by UDP. Arrays are borrowed for the call. */
 export interface DiscoSink {
-  /** Sends an envelope by a path. */
-  send(path: Path, envelope: Uint8Array): void;
+  /** Sends an envelope by a path; isForRelay: to the peer relay itself, not to who is behind it. */
+  send(path: Path, envelope: Uint8Array, isForRelay: boolean): void;
   /** The peer may be at this address. False: that very ping was seen before, it gets no answer. */
   pinged(peer: Peer, from: UdpPath, txId: Uint8Array): boolean;
   /** False: answers no ping to this peer. */
   ponged(peer: Peer, txId: Uint8Array): boolean;
   /** The peer wants to be pinged at these addresses. */
   called(peer: Peer, endpoints: readonly DiscoEndpoint[]): void;
+  /** The peer has an endpoint of a peer relay for the two of us. */
+  calledVia(peer: Peer, relay: RelayEndpoint): void;
+  /** The peer, a relay node, answers our request for an endpoint. */
+  allocated(server: Peer, response: AllocateRelayResponse): void;
+  /** A peer's ping came through a peer relay; it has its pong. */
+  pingedVia(from: ViaPath): void;
+  /** As ponged, for a pong that no peer's pings know. */
+  pongedVia(txId: Uint8Array, from: ViaPath): boolean;
+  /** The peer relay with this disco key speaks. */
+  challenged(server: Uint8Array, message: RelayHandshake, from: ViaPath): void;
 }
 
 export interface DiscoOptions {
@@ -50,11 +63,19 @@ interface Contact {
   sharedKey: Uint8Array | undefined;
 }
 
+/** A peer relay that we speak with at present. */
+interface RelayContact {
+  readonly key: Uint8Array;
+  sharedKey: Uint8Array | undefined;
+  users: number;
+}
+
 export class Disco {
   readonly #options: DiscoOptions;
   /** Ours, 32 bytes. */
   readonly publicKey: Uint8Array;
   readonly #contacts: KeyMap<Contact> = new KeyMap();
+  readonly #relays: KeyMap<RelayContact> = new KeyMap();
   /** Pings through relays by transaction id in hex. */
   readonly #relayPings: Map<
     string,
@@ -126,14 +147,21 @@ export class Disco {
       case 'callMeMaybe':
         this.#options.sink.called(path.peer, message.endpoints);
         return;
+      case 'callMeMaybeVia':
+        if (message.relay) this.#options.sink.calledVia(path.peer, message.relay);
+        else this.ignored++;
+        return;
+      case 'allocateUdpRelayEndpointResponse':
+        this.#options.sink.allocated(path.peer, message);
+        return;
       default:
-        // Messages about peer relays, which this node takes no part in.
+        // Requests to a peer relay, which this node is not.
         this.ignored++;
     }
   }
 
-  /** Takes an envelope (isDisco was asked) that came by UDP. */
-  receiveDirect(envelope: Uint8Array, from: UdpPath): void {
+  /** Takes an envelope (isDisco was asked) that came by UDP, from the peer itself or passed on by a peer relay. */
+  receiveDatagram(envelope: Uint8Array, from: DatagramPath): void {
     const contact = this.#contacts.get(discoSender(envelope));
     if (!contact) {
       this.ignored++;
@@ -143,23 +171,58 @@ export class Disco {
     const message = this.#open(contact, envelope);
     if (message === undefined) this.malformed++;
     else if (message.type === 'ping') {
-      let isNew = false;
-      for (const peer of contact.peers) isNew = sink.pinged(peer, from, message.txId) || isNew;
+      let isNew = from.kind === 'via';
+      if (from.kind === 'udp')
+        for (const peer of contact.peers) isNew = sink.pinged(peer, from, message.txId) || isNew;
       if (!isNew) this.replayed++;
       else {
-        this.#sendTo(contact, from, {
-          type: 'pong',
-          txId: message.txId.slice(),
-          source: { addr: from.addr, port: from.port },
-        });
+        const { addr, port } = from.kind === 'via' ? from.hop : from;
+        const txId = message.txId.slice();
+        this.#sendTo(contact, from, { type: 'pong', txId, source: { addr, port } });
+        if (from.kind === 'via') sink.pingedVia(from);
       }
     } else if (message.type === 'pong') {
       for (const peer of contact.peers) if (sink.ponged(peer, message.txId)) return;
-      this.replayed++;
+      if (from.kind !== 'via' || !sink.pongedVia(message.txId, from)) this.replayed++;
     } else {
       // Only a relay can vouch for the sender of the others.
       this.ignored++;
     }
+  }
+
+  /** Takes an envelope (isDisco was asked) that a peer relay sent for itself. */
+  receiveFromRelay(envelope: Uint8Array, from: ViaPath): void {
+    const contact = this.#relays.get(discoSender(envelope));
+    if (!contact) {
+      this.ignored++;
+      return;
+    }
+    const message = this.#open(contact, envelope);
+    if (message === undefined) this.malformed++;
+    else if (message.type === 'bindUdpRelayEndpointChallenge')
+      this.#options.sink.challenged(contact.key, message, from);
+    else this.ignored++;
+  }
+
+  /** Listens to the peer relay with this disco key until forgetRelay was called as often. */
+  expectRelay(key: Uint8Array): void {
+    let contact = this.#relays.get(key);
+    if (!contact) {
+      contact = { key: key.slice(), sharedKey: undefined, users: 0 };
+      this.#relays.set(contact.key, contact);
+    }
+    contact.users++;
+  }
+
+  forgetRelay(key: Uint8Array): void {
+    const contact = this.#relays.get(key);
+    if (contact && --contact.users === 0) this.#relays.delete(key);
+  }
+
+  /** Sends an expected peer relay a step of the handshake. */
+  sendToRelay(path: ViaPath, key: Uint8Array, message: RelayHandshake): void {
+    const contact = this.#relays.get(key);
+    if (contact) this.#sendTo(contact, path, message, true);
   }
 
   /** Sends a message to a peer. False: its disco key is not known. */
@@ -169,7 +232,7 @@ export class Disco {
     return contact !== undefined;
   }
 
-  ping(path: UdpPath, peer: Peer, txId: Uint8Array): boolean {
+  ping(path: DatagramPath, peer: Peer, txId: Uint8Array): boolean {
     return this.send(path, peer, { type: 'ping', txId, nodeKey: this.#options.nodeKeyBytes() });
   }
 
@@ -187,18 +250,23 @@ export class Disco {
     return isZeroKey(peer.discoKey) ? undefined : this.#contacts.get(publicBytes(peer.discoKey));
   }
 
-  #open(contact: Contact, envelope: Uint8Array): DiscoMessage | undefined {
+  #open(contact: Contact | RelayContact, envelope: Uint8Array): DiscoMessage | undefined {
     const inner = openDisco(this.#sharedKey(contact), envelope);
     return inner && parseDisco(inner);
   }
 
-  #sendTo(contact: Contact, path: Path, message: DiscoMessage): void {
+  #sendTo(
+    contact: Contact | RelayContact,
+    path: Path,
+    message: DiscoMessage,
+    isForRelay = false,
+  ): void {
     const nonce = this.#options.crypto.randomBytes(BOX_NONCE_LENGTH);
     const sealed = sealDisco(this.#sharedKey(contact), this.publicKey, nonce, encodeDisco(message));
-    this.#options.sink.send(path, sealed);
+    this.#options.sink.send(path, sealed, isForRelay);
   }
 
-  #sharedKey(contact: Contact): Uint8Array {
+  #sharedKey(contact: Contact | RelayContact): Uint8Array {
     contact.sharedKey ??= this.#compute(contact.key);
     return contact.sharedKey;
   }

@@ -4,6 +4,7 @@ import { parseAddr, parseAddrPort, prefixContains } from '@cove/protocol/netaddr
 import type { Peer } from '../nodetable.ts';
 import { type AddressAndPort, DirectPath, type DirectPathSink } from './directpath.ts';
 import type { PathTable, RelayPath } from './paths.ts';
+import type { ViaPaths } from './viapaths.ts';
 
 const LINK_LOCAL_V6 = {
   addr: Uint8Array.of(0xfe, 0x80, ...new Array<number>(14).fill(0)),
@@ -31,8 +32,8 @@ export class Endpoint {
   }
 
   /** Begins with the addresses that the network map has. */
-  openDirect(paths: PathTable, sink: DirectPathSink): DirectPath {
-    this.#direct = new DirectPath(paths, sink);
+  openDirect(paths: PathTable, vias: ViaPaths, sink: DirectPathSink): DirectPath {
+    this.#direct = new DirectPath(paths, vias, sink);
     this.#direct.setMapCandidates(mapCandidates(this.peer));
     return this.#direct;
   }
@@ -40,6 +41,15 @@ export class Endpoint {
   /** The peer's node has other addresses now. */
   mapChanged(): void {
     this.#direct?.setMapCandidates(mapCandidates(this.peer));
+  }
+
+  /** Of the direct paths. */
+  get nextTick(): number {
+    return this.#direct?.nextTick ?? Number.POSITIVE_INFINITY;
+  }
+
+  tick(now: number): void {
+    this.#direct?.tick(now);
   }
 
   close(): void {

@@ -7,6 +7,7 @@ import {
   parseAddrPort,
   prefixContains,
 } from '@cove/protocol/netaddr';
+import type { Family } from './netcheck.ts';
 
 /** As control numbers them. */
 export const EndpointType = {
@@ -153,4 +154,14 @@ function isSecondRate(addr: Uint8Array): boolean {
 function prefixText(addr: Uint8Array, cidr: string | null): string {
   const bits = Number(cidr?.split('/')[1] ?? 64);
   return `${addr.slice(0, Math.ceil(bits / 8)).join('.')}/${bits}`;
+}
+
+/** The host has an address of the family that others could be reached from; loopback counts where there is no other. */
+export function hasFamily(interfaces: EndpointFacts['interfaces'], family: Family): boolean {
+  const addresses = Object.values(interfaces).flatMap((each) => each ?? []);
+  const isUsable = ({ internal, address }: { internal: boolean; address: string }): boolean =>
+    !internal && !address.toLowerCase().startsWith('fe80:');
+  const outside = addresses.filter(isUsable);
+  const of = outside.length > 0 ? outside : addresses;
+  return of.some(({ address }) => address.includes(':') === (family === 6));
 }

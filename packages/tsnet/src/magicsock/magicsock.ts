@@ -1,83 +1,60 @@
 // The node's one way to the outside: WireGuard and discovery packets to and from peers, by whatever path there is.
 //
-// A datagram is STUN, discovery (its magic) or WireGuard (all else). Through a relay its sender's node key is known
-// before it is opened, and must be a peer's; by UDP nothing is known, and wireguard says whose it is.
+// A datagram is STUN, discovery (its magic) or WireGuard (all else), the latter two perhaps behind the header of a peer
+// relay. Through a relay its sender's node key is known before it is opened, and must be a peer's; by UDP nothing is
+// known, and wireguard says whose it is.
 //
-// A packet goes by the best direct path while that is trusted; by both that and the relay while it is not; by the
-// relay alone while there is none. So the first packet never waits, and a path that dies is missed by nobody.
+// A packet goes by the best direct path while that is trusted, or through a peer relay where no direct path works; by
+// both that and the relay while it is not; by the relay alone while there is none. So the first packet never waits, and
+// a path that dies is missed by nobody.
 import { networkInterfaces } from 'node:os';
-import type { Crypto } from '@cove/protocol/crypto';
-import { DISCO_TXID_LENGTH, type DiscoEndpoint, isDisco } from '@cove/protocol/disco';
-import { type DiscoPublic, isZeroKey, type PrivateKey } from '@cove/protocol/keys';
-import { formatAddr, parseAddr, parseAddrPort } from '@cove/protocol/netaddr';
+import {
+  DISCO_TXID_LENGTH,
+  type DiscoEndpoint,
+  type DiscoMessage,
+  isDisco,
+} from '@cove/protocol/disco';
+import { GENEVE_HEADER_LENGTH, geneveProtocol, geneveVni } from '@cove/protocol/geneve';
+import { type DiscoPublic, isZeroKey } from '@cove/protocol/keys';
+import { formatAddr } from '@cove/protocol/netaddr';
 import { isStun } from '@cove/protocol/stun';
 import type { DERPMap } from '@cove/protocol/tailcfg';
-import type { Clock, Timer } from '../clock.ts';
-import type { Log } from '../log.ts';
+import type { Timer } from '../clock.ts';
 import type { Peer, PeerChanges } from '../nodetable.ts';
-import { type RelayDial, Relays } from './derp.ts';
+import { Calls, callEndpoints } from './calls.ts';
+import { Relays } from './derp.ts';
 import type { DirectPath } from './directpath.ts';
 import { Disco } from './disco.ts';
+import { Encapsulation, innerKind } from './encapsulation.ts';
 import { Endpoint, isReachable } from './endpoint.ts';
-import { type OwnEndpoint, OwnEndpoints } from './endpoints.ts';
+import { hasFamily, type OwnEndpoint, OwnEndpoints } from './endpoints.ts';
 import { HomeKeeper } from './homekeeper.ts';
-import type { Family, NetcheckReport } from './netcheck.ts';
+import type {
+  MagicsockCounters,
+  MagicsockOptions,
+  MagicsockPong,
+  MagicsockSink,
+} from './magicsockoptions.ts';
+import type { NetcheckReport } from './netcheck.ts';
 import { Netchecker } from './netchecker.ts';
-import { type Path, PathTable, type RelayPath, type UdpPath } from './paths.ts';
+import {
+  type DatagramPath,
+  type Path,
+  PathTable,
+  type RelayPath,
+  type UdpPath,
+  type ViaPath,
+} from './paths.ts';
 import { KeyMap } from './peermap.ts';
-import type { UdpOpen, UdpTransport } from './udpsocket.ts';
+import { PeerRelays } from './peerrelays.ts';
+import { isRelayCapable } from './relaynodes.ts';
+import { Ticker } from './ticker.ts';
+import type { UdpTransport } from './udpsocket.ts';
+import { ViaPaths } from './viapaths.ts';
 
-export interface MagicsockSink {
-  /** A WireGuard datagram; borrowed for the call, may be overwritten. */
-  receive(buf: Uint8Array, offset: number, length: number, from: Path): void;
-  /** A relay connection came up, or (false) the last one went down. */
-  relayConnected(connected: boolean): void;
-  /** What was sent waits for flush(). */
-  flushSoon(): void;
-  /** Stop (true) or resume making new segments. */
-  congested(on: boolean): void;
-  /** Packets to the peer take another path than before. `isLoss`: because what was sent by the last one got lost. */
-  pathChanged(peer: Peer, isLoss: boolean): void;
-  /** The home region is another now; 0: none. */
-  homeChanged(region: number): void;
-  measured(report: NetcheckReport): void;
-  /** Where peers may try us changed. */
-  endpointsChanged(endpoints: readonly OwnEndpoint[]): void;
-  /** The local UDP port, and IPv4's alone; 0: no socket. */
-  portChanged(port: number, portV4: number): void;
-}
-
-export interface MagicsockOptions {
-  /** The node's public key, as of now. */
-  readonly nodeKeyBytes: () => Uint8Array;
-  readonly discoKey: PrivateKey;
-  readonly crypto: Crypto;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly dialRelay: RelayDial;
-  readonly openUdp: UdpOpen;
-  /** UDP port; 0: any. */
-  readonly port: number;
-  /** The port of the last run, taken again where it is free; 0: none. */
-  readonly lastPort: number;
-  readonly sink: MagicsockSink;
-}
-
-export interface MagicsockPong {
-  readonly path: Path;
-  /** Milliseconds. */
-  readonly latency: number;
-}
-
-export type MagicsockCounters = Readonly<Record<string, number>>;
-
-/** Own addresses older than this are not worth calling a peer with. */
-const FRESH_FOR = 27_000;
 /** Between measurements while something is sent: random in this range, below the 30 s that NATs keep mappings. */
 const MEASURE_MIN = 20_000;
 const MEASURE_SPREAD = 6_000;
-/** Timers of peers run together. */
-const TICK_GRANULARITY = 20;
 /** Below this a datagram is noise; kernels of some senders end a batch with one byte. */
 const MIN_DATAGRAM = 32;
 const ACTIVE_FOR = 45_000;
@@ -89,20 +66,18 @@ export class Magicsock {
   readonly #relays: Relays;
   readonly #home: HomeKeeper;
   readonly #udp: UdpTransport;
+  readonly #encapsulation: Encapsulation;
   readonly #netchecker: Netchecker;
   readonly #paths: PathTable = new PathTable();
+  readonly #vias: ViaPaths = new ViaPaths(this.#paths);
+  readonly #peerRelays: PeerRelays;
   readonly #own: OwnEndpoints = new OwnEndpoints();
   readonly #peers: KeyMap<Endpoint> = new KeyMap();
   readonly #endpoints: Map<Peer, Endpoint> = new Map();
-  /** Those whose direct paths have something to do; idle peers are not here. */
-  readonly #busy: Set<Endpoint> = new Set();
+  readonly #ticker: Ticker<Endpoint | PeerRelays>;
   readonly #isConnected: (region: number) => boolean;
-  /** Peers to be called once our own addresses are known anew. */
-  readonly #toCall: Set<Endpoint> = new Set();
-  #ownAt = Number.NEGATIVE_INFINITY;
+  readonly #calls: Calls = new Calls();
   #lastSend = Number.NEGATIVE_INFINITY;
-  #tickTimer: Timer | undefined;
-  #tickAt: number = Number.POSITIVE_INFINITY;
   #measureTimer: Timer | undefined;
   #portmapped: string | undefined;
   #isBound = false;
@@ -115,6 +90,10 @@ export class Magicsock {
   #relayedOut = 0;
   #directIn = 0;
   #directOut = 0;
+  #viaIn = 0;
+  #viaOut = 0;
+  /** May peer relays be used? */
+  #usesPeerRelays = false;
   #unknownSource = 0;
   #unsent = 0;
   #noise = 0;
@@ -129,11 +108,43 @@ export class Magicsock {
       discoKey: options.discoKey,
       crypto,
       sink: {
-        send: (path, envelope) => this.#sendDisco(path, envelope),
+        send: (path, envelope, isForRelay) => this.#sendDisco(path, envelope, isForRelay),
         pinged: (peer, from, txId) => this.#pinged(peer, from, txId),
         ponged: (peer, txId) =>
           this.#endpoints.get(peer)?.direct?.heardPong(txId, clock.now()) === true,
         called: (peer, endpoints) => this.#called(peer, endpoints),
+        calledVia: (peer, relay) => {
+          if (!this.#usesPeerRelays || !isRelayCapable(peer.node)) return;
+          this.#peerRelays.called(peer, relay, clock.now());
+          this.#ticker.watch(this.#peerRelays);
+        },
+        allocated: (server, response) => {
+          this.#peerRelays.allocated(server, response, clock.now());
+          this.#ticker.watch(this.#peerRelays);
+        },
+        pingedVia: (from) => this.#peerRelays.pinged(from, clock.now()),
+        pongedVia: (txId, from) => this.#peerRelays.ponged(txId, from, clock.now()),
+        challenged: (server, message, from) => {
+          this.#peerRelays.challenged(server, message, from, clock.now());
+          this.#ticker.watch(this.#peerRelays);
+        },
+      },
+    });
+    this.#ticker = new Ticker(clock, () => this.#notePaused());
+    this.#peerRelays = new PeerRelays(this.#disco.publicKey, this.#vias, {
+      newTxId: () => crypto.randomBytes(DISCO_TXID_LENGTH),
+      allocate: (server, request) => this.#sendByRelay(server, request),
+      callPeer: (peer, relay) => this.#sendByRelay(peer, { type: 'callMeMaybeVia', relay }),
+      sendHandshake: (path, server, message) => this.#disco.sendToRelay(path, server, message),
+      ping: (path, peer, txId) => void this.#disco.ping(path, peer, txId),
+      isInUse: (peer, server, vni) =>
+        this.#endpoints.get(peer)?.direct?.isThrough(server, vni, clock.now()) === true,
+      ready: (peer, path, server, latency) => this.#relayReady(peer, path, server, latency),
+      expect: (server) => this.#disco.expectRelay(server),
+      forget: (server) => this.#disco.forgetRelay(server),
+      viaPath: (addr, port, vni) => {
+        const hop = isReachable(addr) ? this.#paths.find(formatAddr(addr), port) : undefined;
+        return hop && this.#vias.find(hop, vni);
       },
     });
     this.#relays = new Relays({
@@ -176,6 +187,7 @@ export class Magicsock {
         },
       },
     });
+    this.#encapsulation = new Encapsulation(this.#udp);
     this.#netchecker = new Netchecker({
       clock,
       log,
@@ -184,7 +196,7 @@ export class Magicsock {
       udp: this.#udp,
       regions: () => this.#home.eligible(),
       home: () => this.#home.home,
-      hasFamily: (family) => this.#udp.port(family) > 0 && hasFamily(family),
+      hasFamily: (family) => this.#udp.port(family) > 0 && hasFamily(networkInterfaces(), family),
       relayLatency: (region, signal) => this.#relays.latency(region, signal),
       onAddresses: (report) => this.#updateOwn(report),
       onReport: (report) => {
@@ -233,16 +245,24 @@ export class Magicsock {
     this.measure('port mapping');
   }
 
+  /** The nodes that may relay UDP for us; undefined: this node shall not use any. */
+  setPeerRelays(servers: readonly Peer[] | undefined): void {
+    this.#usesPeerRelays = servers !== undefined;
+    this.#peerRelays.setServers(servers ?? []);
+    if (!servers) this.#peerRelays.reset();
+  }
+
   applyPeers(changes: PeerChanges): void {
     for (const peer of changes.removed) {
       const endpoint = this.#endpoints.get(peer);
       this.#disco.removePeer(peer, peer.discoKey);
+      this.#peerRelays.forgetPeer(peer);
       this.#peers.delete(peer.keyBytes);
       this.#endpoints.delete(peer);
       if (endpoint) {
         endpoint.close();
-        this.#busy.delete(endpoint);
-        this.#toCall.delete(endpoint);
+        this.#ticker.remove(endpoint);
+        this.#calls.remove(endpoint);
       }
     }
     for (const peer of changes.added) {
@@ -269,8 +289,9 @@ export class Magicsock {
     const endpoint = this.#endpoints.get(peer);
     this.#disco.removePeer(peer, before);
     this.#disco.addPeer(peer);
+    this.#peerRelays.forgetPeer(peer);
     endpoint?.direct?.distrust();
-    if (endpoint) this.#watch(endpoint);
+    if (endpoint) this.#ticker.watch(endpoint);
   }
 
   /** Sends a WireGuard datagram by the peer's best path; the bytes are borrowed for the call. */
@@ -286,10 +307,9 @@ export class Magicsock {
     let sent = false;
     if (direct) {
       direct.noteSend(now);
-      if (!this.#busy.has(endpoint)) this.#watch(endpoint);
+      if (!this.#ticker.busy.has(endpoint)) this.#ticker.watch(endpoint);
       const best = direct.best;
-      if (best !== undefined && this.#udp.send(best, buf, offset, length)) {
-        this.#directOut++;
+      if (best !== undefined && this.#sendDatagram(best, buf, offset, length)) {
         if (direct.isTrusted(now)) return;
         sent = true;
       }
@@ -307,8 +327,7 @@ export class Magicsock {
   /** Answers a datagram on the path it came by. */
   reply(path: Path, buf: Uint8Array, offset: number, length: number): void {
     if (path.kind === 'relay') this.#sendRelayed(path, buf, offset, length);
-    else if (this.#udp.send(path, buf, offset, length)) this.#directOut++;
-    else this.#unsent++;
+    else if (!this.#sendDatagram(path, buf, offset, length)) this.#unsent++;
   }
 
   /** The path the next packet takes; undefined: none is known. */
@@ -338,11 +357,11 @@ export class Magicsock {
     const tell = (pong: MagicsockPong): void => {
       if (!given) onPong(pong);
     };
-    const isDirect = direct?.isTrusted(now) === true;
+    const hasPath = direct?.isTrusted(now) === true;
     direct?.ping(now, tell);
     this.#lastSend = now;
-    this.#watch(endpoint);
-    const relay = isDirect ? undefined : this.#relayPathTo(endpoint);
+    this.#ticker.watch(endpoint);
+    const relay = hasPath ? undefined : this.#relayPathTo(endpoint);
     const forget =
       relay && this.#disco.pingRelayed(relay, (path) => tell({ path, latency: clock.now() - now }));
     if (!direct && !forget) return undefined;
@@ -357,7 +376,7 @@ export class Magicsock {
     const endpoint = this.#endpoints.get(peer);
     if (!endpoint?.direct) return;
     endpoint.direct.suspect(this.#options.clock.now());
-    this.#watch(endpoint);
+    this.#ticker.watch(endpoint);
   }
 
   /** The machine's network changed, or it slept: nothing that was learnt of paths holds. */
@@ -365,7 +384,8 @@ export class Magicsock {
     if (this.#closed) return;
     this.#own.forget();
     this.#netchecker.forget();
-    this.#ownAt = Number.NEGATIVE_INFINITY;
+    this.#calls.forget();
+    this.#peerRelays.reset();
     for (const endpoint of this.#endpoints.values()) endpoint.direct?.reset();
     void this.#relays.check();
     // bound() measures.
@@ -383,6 +403,9 @@ export class Magicsock {
       relay_packets_out: this.#relayedOut,
       udp_packets_in: this.#directIn,
       udp_packets_out: this.#directOut,
+      peer_relay_packets_in: this.#viaIn,
+      peer_relay_packets_out: this.#viaOut,
+      drop_in_peer_relay: this.#peerRelays.ignored,
       drop_in_unknown_source: this.#unknownSource,
       drop_in_noise: this.#noise,
       drop_in_stun: this.#staleStun,
@@ -396,7 +419,8 @@ export class Magicsock {
 
   close(): void {
     this.#closed = true;
-    this.#tickTimer?.cancel();
+    this.#ticker.close();
+    this.#peerRelays.reset();
     this.#measureTimer?.cancel();
     this.#netchecker.close();
     for (const endpoint of this.#endpoints.values()) endpoint.close();
@@ -408,22 +432,24 @@ export class Magicsock {
     const { peer } = endpoint;
     if (isZeroKey(peer.discoKey)) return undefined;
     const { crypto, log } = this.#options;
-    return endpoint.openDirect(this.#paths, {
+    return endpoint.openDirect(this.#paths, this.#vias, {
       newTxId: () => crypto.randomBytes(DISCO_TXID_LENGTH),
       ping: (path, txId) => {
         this.#disco.ping(path, peer, txId);
       },
       callPeer: () => this.#callPeer(endpoint),
+      seekRelay: () => this.#seekRelay(peer),
       pathChanged: (path) => {
-        log('debug', path ? 'direct path' : 'no direct path', {
+        const kind = path?.kind === 'via' ? 'peer relay' : 'direct path';
+        log('debug', path ? kind : 'no direct path', {
           peer: peer.node.Name,
           path: path?.text,
         });
         this.#pathChanged(peer, path === undefined);
       },
       trustLost: (isActive) => {
-        log('debug', 'direct path does not answer', { peer: peer.node.Name });
-        if (isActive) this.#leavePath(endpoint);
+        log('debug', 'path does not answer', { peer: peer.node.Name });
+        if (isActive && endpoint.direct?.best?.kind === 'udp') this.#leavePath(endpoint);
         this.#pathChanged(peer, true);
       },
     });
@@ -440,9 +466,8 @@ export class Magicsock {
    * forgotten, and a path to it with it: one call without any, then the true one, which makes it try all of them.
    */
   #leavePath(endpoint: Endpoint): void {
-    const path = this.#relayPathTo(endpoint);
-    if (!path || this.#closed) return;
-    this.#disco.send(path, endpoint.peer, { type: 'callMeMaybe', endpoints: [] });
+    if (this.#closed) return;
+    this.#sendByRelay(endpoint.peer, { type: 'callMeMaybe', endpoints: [] });
     this.#callPeer(endpoint);
   }
 
@@ -477,12 +502,39 @@ export class Magicsock {
     const datagram = buf.slice(offset, offset + length);
     if (isStun(datagram)) {
       if (!this.#netchecker.answer(datagram)) this.#staleStun++;
-    } else if (isDisco(datagram)) this.#disco.receiveDirect(datagram, from);
+    } else if (isDisco(datagram)) this.#disco.receiveDatagram(datagram, from);
     else if (length < MIN_DATAGRAM) this.#noise++;
+    else if (geneveProtocol(datagram) !== 0) this.#receiveVia(datagram, from);
     else {
       this.#directIn++;
       this.#sink.receive(datagram, 0, length, from);
     }
+  }
+
+  #receiveVia(datagram: Uint8Array, hop: UdpPath): void {
+    const from = this.#vias.find(hop, geneveVni(datagram));
+    const kind = innerKind(datagram);
+    const length = datagram.length - GENEVE_HEADER_LENGTH;
+    if (kind === 'wireguard') {
+      this.#viaIn++;
+      this.#sink.receive(datagram, GENEVE_HEADER_LENGTH, length, from);
+      return;
+    }
+    const envelope = datagram.subarray(GENEVE_HEADER_LENGTH);
+    if (kind === undefined || !isDisco(envelope)) this.#noise++;
+    else if (kind === 'relay') this.#disco.receiveFromRelay(envelope, from);
+    else this.#disco.receiveDatagram(envelope, from);
+  }
+
+  #sendDatagram(path: DatagramPath, buf: Uint8Array, offset: number, length: number): boolean {
+    if (path.kind === 'via') {
+      const sent = this.#encapsulation.send(path, buf, offset, length);
+      if (sent) this.#viaOut++;
+      return sent;
+    }
+    const sent = this.#udp.send(path, buf, offset, length);
+    if (sent) this.#directOut++;
+    return sent;
   }
 
   #sendRelayed(path: RelayPath, buf: Uint8Array, offset: number, length: number): void {
@@ -490,9 +542,32 @@ export class Magicsock {
     else this.#unsent++;
   }
 
-  #sendDisco(path: Path, envelope: Uint8Array): void {
+  #sendDisco(path: Path, envelope: Uint8Array, isForRelay: boolean): void {
     if (path.kind === 'relay') this.#sendRelayed(path, envelope, 0, envelope.length);
-    else this.#udp.probe(path, envelope);
+    else if (path.kind === 'udp') this.#udp.probe(path, envelope);
+    else this.#encapsulation.probe(path, envelope, isForRelay);
+  }
+
+  /** Sends a discovery message through the peer's relay; without one it is lost. */
+  #sendByRelay(peer: Peer, message: DiscoMessage): void {
+    const endpoint = this.#endpoints.get(peer);
+    const path = endpoint && this.#relayPathTo(endpoint);
+    if (path) this.#disco.send(path, peer, message);
+  }
+
+  #seekRelay(peer: Peer): boolean {
+    const { hasServers } = this.#peerRelays;
+    if (!this.#usesPeerRelays || !hasServers || !isRelayCapable(peer.node)) return false;
+    this.#peerRelays.seek(peer, this.#options.clock.now());
+    this.#ticker.watch(this.#peerRelays);
+    return true;
+  }
+
+  #relayReady(peer: Peer, path: ViaPath, server: Uint8Array, latency: number): void {
+    const endpoint = this.#endpoints.get(peer);
+    const direct = endpoint && (endpoint.direct ?? this.#openDirect(endpoint));
+    direct?.relayReady(path, server, latency, this.#options.clock.now());
+    if (endpoint) this.#ticker.watch(endpoint);
   }
 
   #pinged(peer: Peer, from: UdpPath, txId: Uint8Array): boolean {
@@ -509,23 +584,17 @@ export class Magicsock {
       isReachable(addr) ? [{ address: formatAddr(addr), port }] : [],
     );
     direct.called(addresses, this.#options.clock.now());
-    this.#watch(endpoint);
+    this.#ticker.watch(endpoint);
   }
 
   /** Asks the peer to ping us, with addresses of ours that are fresh. */
   #callPeer(endpoint: Endpoint): void {
-    if (this.#options.clock.now() - this.#ownAt > FRESH_FOR) {
-      this.#toCall.add(endpoint);
+    if (!this.#calls.mayCall(endpoint, this.#options.clock.now())) {
       this.measure('addresses to call a peer with');
       return;
     }
-    const path = this.#relayPathTo(endpoint);
-    if (!path) return;
-    const endpoints = this.#own.list.flatMap(({ addrPort }) => {
-      const parsed = parseAddrPort(addrPort);
-      return parsed ? [{ addr: parseAddr(parsed.addr)!, port: parsed.port }] : [];
-    });
-    this.#disco.send(path, endpoint.peer, { type: 'callMeMaybe', endpoints });
+    const endpoints = callEndpoints(this.#own.list);
+    this.#sendByRelay(endpoint.peer, { type: 'callMeMaybe', endpoints });
   }
 
   #bound(): void {
@@ -535,7 +604,8 @@ export class Magicsock {
   }
 
   #sendFailed(path: UdpPath): void {
-    for (const endpoint of this.#busy) endpoint.direct?.unreachable(path);
+    for (const item of this.#ticker.busy)
+      if (item instanceof Endpoint) item.direct?.unreachable(path);
   }
 
   #updateOwn(report: NetcheckReport): void {
@@ -554,11 +624,8 @@ export class Magicsock {
       },
       now,
     );
-    this.#ownAt = now;
     if (changed) this.#sink.endpointsChanged(this.#own.list);
-    const waiting = [...this.#toCall];
-    this.#toCall.clear();
-    for (const endpoint of waiting) this.#callPeer(endpoint);
+    for (const endpoint of this.#calls.measured(now)) this.#callPeer(endpoint);
   }
 
   /** While something is sent, the mapping on the NAT must neither lapse nor change unnoticed. */
@@ -571,37 +638,6 @@ export class Magicsock {
     });
   }
 
-  /** The peer's direct paths have timers running. */
-  #watch(endpoint: Endpoint): void {
-    const at = endpoint.direct?.nextTick ?? Number.POSITIVE_INFINITY;
-    if (at === Number.POSITIVE_INFINITY || this.#closed) return;
-    this.#busy.add(endpoint);
-    if (at < this.#tickAt) this.#arm(at);
-  }
-
-  #arm(at: number): void {
-    const { clock } = this.#options;
-    this.#tickTimer?.cancel();
-    this.#tickAt = at;
-    const delay = Math.max(TICK_GRANULARITY, at - clock.now());
-    this.#tickTimer = clock.schedule(delay, () => this.#tick());
-  }
-
-  #tick(): void {
-    this.#tickAt = Number.POSITIVE_INFINITY;
-    const now = this.#options.clock.now();
-    let next = Number.POSITIVE_INFINITY;
-    for (const endpoint of this.#busy) {
-      const direct = endpoint.direct;
-      if (direct && direct.nextTick <= now) direct.tick(now);
-      const at = direct?.nextTick ?? Number.POSITIVE_INFINITY;
-      if (at === Number.POSITIVE_INFINITY) this.#busy.delete(endpoint);
-      else next = Math.min(next, at);
-    }
-    this.#notePaused();
-    if (next !== Number.POSITIVE_INFINITY && next < this.#tickAt) this.#arm(next);
-  }
-
   /** A full relay stops everybody, unless some peer has a direct path: then its own packets are dropped instead. */
   #notePaused(): void {
     const paused = this.#udpFull || (this.#relayFull && !this.#anyDirect());
@@ -612,7 +648,8 @@ export class Magicsock {
 
   #anyDirect(): boolean {
     const now = this.#options.clock.now();
-    for (const endpoint of this.#busy) if (endpoint.direct?.isTrusted(now)) return true;
+    for (const item of this.#ticker.busy)
+      if (item instanceof Endpoint && item.direct?.isTrusted(now)) return true;
     return false;
   }
 
@@ -637,14 +674,4 @@ export class Magicsock {
 /** WireGuard's transport data, which is nearly everything. */
 function isTransport(buf: Uint8Array, offset: number): boolean {
   return buf[offset] === 4 && (buf[offset + 1]! | buf[offset + 2]! | buf[offset + 3]!) === 0;
-}
-
-/** This host has an address of the family that others could be reached from; loopback counts where there is no other. */
-function hasFamily(family: Family): boolean {
-  const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
-  const isUsable = ({ internal, address }: { internal: boolean; address: string }): boolean =>
-    !internal && !address.toLowerCase().startsWith('fe80:');
-  const outside = addresses.filter(isUsable);
-  const of = outside.length > 0 ? outside : addresses;
-  return of.some(({ address }) => address.includes(':') === (family === 6));
 }

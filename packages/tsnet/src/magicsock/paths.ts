@@ -24,7 +24,22 @@ export interface UdpPath {
   readonly text: string;
 }
 
-export type Path = RelayPath | UdpPath;
+/** Through a node of the tailnet that relays UDP for two others: its address, and the number of our endpoint there. */
+export interface ViaPath {
+  readonly kind: 'via';
+  readonly hop: UdpPath;
+  /** Virtual network identifier. */
+  readonly vni: number;
+  /** The hop's bytes and the VNI. */
+  readonly bytes: Uint8Array;
+  /** `ip:port:vni:n`, as people read it. */
+  readonly text: string;
+}
+
+/** By UDP, with or without a peer relay. */
+export type DatagramPath = UdpPath | ViaPath;
+
+export type Path = RelayPath | DatagramPath;
 
 interface Entry {
   readonly path: UdpPath;
