@@ -24,6 +24,10 @@ export type GolinkErrorCode =
   | 'ERR_CONFLICT'
   | 'ERR_OWNER'
   | 'ERR_TOKEN'
+  /** An API token that is unknown, expired or revoked. */
+  | 'ERR_API_TOKEN'
+  /** A method the address does not have. */
+  | 'ERR_METHOD'
   | 'ERR_IDENTITY'
   | 'ERR_READ_ONLY'
   | 'ERR_REQUEST'
@@ -46,6 +50,8 @@ const STATUS: Readonly<Record<GolinkErrorCode, number>> = {
   ERR_CONFLICT: 412,
   ERR_OWNER: 400,
   ERR_TOKEN: 400,
+  ERR_API_TOKEN: 401,
+  ERR_METHOD: 405,
   ERR_IDENTITY: 500,
   ERR_READ_ONLY: 405,
   ERR_REQUEST: 400,

@@ -46,7 +46,7 @@ export class LinkEditor {
     edit: Edit & { readonly short: string; readonly long: string },
     caller: Caller,
   ): Promise<Link> {
-    this.#refuseReadOnly();
+    this.refuseReadOnly();
     await this.#check(edit);
     const created = Math.floor(this.#store.now() / 1000);
     const link = await this.#store.change(linkId(edit.short), caller, (before) => {
@@ -71,7 +71,7 @@ export class LinkEditor {
     caller: Caller,
     options: EditOptions = {},
   ): Promise<Link> {
-    this.#refuseReadOnly();
+    this.refuseReadOnly();
     const seen = await this.#editable(short, caller, 'update');
     await this.#check(edit);
     const now = Math.floor(this.#store.now() / 1000);
@@ -83,7 +83,7 @@ export class LinkEditor {
 
   /** Soft: it can be restored for 30 days. Throws as `update`. */
   async remove(short: string, caller: Caller, options: EditOptions = {}): Promise<Link> {
-    this.#refuseReadOnly();
+    this.refuseReadOnly();
     const seen = await this.#editable(short, caller, 'delete');
     await this.#store.change(seen.id, caller, (before) => {
       stillTheSame(before, seen, options);
@@ -97,7 +97,7 @@ export class LinkEditor {
    * belongs to another link now.
    */
   async restore(seq: number, caller: Caller): Promise<Link> {
-    this.#refuseReadOnly();
+    this.refuseReadOnly();
     const change = await changeOf(this.#store, seq);
     if (change === undefined)
       throw new GolinkError('ERR_NOT_FOUND', `There is no change number ${seq}.`);
@@ -122,7 +122,7 @@ export class LinkEditor {
     caller: Caller,
     options: { readonly dryRun?: boolean } = {},
   ): Promise<Rewind> {
-    if (options.dryRun !== true) this.#refuseReadOnly();
+    if (options.dryRun !== true) this.refuseReadOnly();
     if (!caller.admin)
       throw new GolinkError('ERR_FORBIDDEN', 'only an admin can restore the whole service');
     if (!Number.isFinite(at) || at > this.#store.now())
@@ -158,7 +158,8 @@ export class LinkEditor {
       throw new GolinkError('ERR_OWNER', `new owner not a valid user: ${owner}`);
   }
 
-  #refuseReadOnly(): void {
+  /** Throws GolinkError ERR_READ_ONLY. */
+  refuseReadOnly(): void {
     if (this.#access.options.readOnly)
       throw new GolinkError('ERR_READ_ONLY', 'golink is in read-only mode');
   }

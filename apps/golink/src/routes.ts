@@ -18,9 +18,11 @@ import {
 } from '@cove/web';
 import express, { type Express, type Request, type Response } from 'express';
 import type { Access, Caller } from './access.ts';
+import { API_ROOT, Api } from './api/api.ts';
 import { Editor, NEW_LINK } from './editing.ts';
 import { GolinkError } from './errors.ts';
 import { pathEscape } from './escape.ts';
+import { LinkEditor } from './linkeditor.ts';
 import { linkId, linkJson } from './links.ts';
 import { deletedPage, detailPage, savedPage } from './pages/detail.ts';
 import { composer, type Draft, type Scene, type Section } from './pages/frame.ts';
@@ -58,12 +60,18 @@ export class Pages {
   readonly #options: PagesOptions;
   readonly #assets: Assets = new Assets('/.static/');
   readonly #editor: Editor;
+  readonly #api: Api;
   readonly #app: Express;
 
   constructor(options: PagesOptions) {
     this.#options = options;
     const { store, access, tokens, now } = options;
     this.#editor = new Editor(store, access, tokens, now);
+    this.#api = new Api({
+      ...{ store, access, title: options.title, log: options.log },
+      editor: new LinkEditor(store, access),
+      caller: (req) => this.#caller(req),
+    });
     this.#app = this.#routes();
   }
 
@@ -95,6 +103,10 @@ export class Pages {
     app.use((_req, res, next) => {
       res.setHeader('Cache-Control', 'private, no-cache');
       next();
+    });
+    app.use(API_ROOT, (req, res) => {
+      const [path = '', search = ''] = req.url.split(/\?(.*)/s);
+      return this.#api.serve(req, res, path, search);
     });
     app.head('/', (_req, res) => void res.status(200).end());
     app.get('/', (req, res) => this.#home(req, res));

@@ -1,5 +1,6 @@
 // Reading a submitted form: urlencoded or multipart, never more than a limit in memory.
 import type { IncomingMessage } from 'node:http';
+import { readBody } from './body.ts';
 import { WebError } from './errors.ts';
 
 /** First value of each text field; files are ignored. */
@@ -34,34 +35,6 @@ export async function readForm(
   } catch (cause) {
     throw new WebError('ERR_BODY_MALFORMED', 'The form could not be read.', { cause });
   }
-}
-
-async function readBody(req: IncomingMessage, limit: number): Promise<Buffer> {
-  const tooLarge = (): WebError =>
-    new WebError('ERR_BODY_TOO_LARGE', `The body is larger than ${Math.floor(limit / 1024)} KiB.`);
-  if (Number(req.headers['content-length'] ?? 0) > limit) throw tooLarge();
-  const chunks: Buffer[] = [];
-  let size = 0;
-  // Not `for await`: leaving such a loop destroys the request, and with it the chance to answer.
-  return new Promise((resolve, reject) => {
-    const settle = (finish: () => void): void => {
-      req.off('data', onData).off('end', onEnd).off('error', onError).off('close', onClose);
-      finish();
-    };
-    const onData = (chunk: Buffer): void => {
-      size += chunk.length;
-      if (size > limit) {
-        req.pause();
-        settle(() => reject(tooLarge()));
-      } else chunks.push(chunk);
-    };
-    const onEnd = (): void => settle(() => resolve(Buffer.concat(chunks)));
-    const cutOff = (cause?: Error): WebError =>
-      new WebError('ERR_BODY_MALFORMED', 'The request ended early.', cause ? { cause } : {});
-    const onError = (cause: Error): void => settle(() => reject(cutOff(cause)));
-    const onClose = (): void => settle(() => reject(cutOff()));
-    req.on('data', onData).on('end', onEnd).on('error', onError).on('close', onClose);
-  });
 }
 
 function firstValues(entries: Iterable<readonly [string, unknown]>): FormFields {

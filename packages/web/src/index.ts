@@ -1,5 +1,6 @@
 // Public names of @cove/web, each written out.
 export { Assets } from './assets.ts';
+export { readJson } from './body.ts';
 export { WebError, type WebErrorCode } from './errors.ts';
 export { DEFAULT_FORM_LIMIT, type FormFields, type ReadFormOptions, readForm } from './form.ts';
 export { FormTokens, TOKEN_LIFETIME_MS } from './formtoken.ts';
