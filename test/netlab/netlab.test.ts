@@ -10,8 +10,17 @@ import { CURRENT_RELEASE, missing } from '../harness/peers.ts';
 import { Backbone } from './backbone.ts';
 import { doubtCut, limit, MAX_FIRST_BYTE, MAX_MOVE } from './bounds.ts';
 import { type CutResult, cutAndRestore } from './cut.ts';
+import { type MappingResult, meetMapped } from './mapping.ts';
 import { FLAVOURS, type Flavours, REFERENCE, type Result } from './measure.ts';
-import { KIND_TEXT, KINDS, type Kind, kindPairs, Network } from './network.ts';
+import {
+  KIND_TEXT,
+  KINDS,
+  type Kind,
+  kindPairs,
+  MAPPING_PROTOCOLS,
+  type MappingProtocol,
+  Network,
+} from './network.ts';
 import { likelyRelayed, MEDIAN_KINDS, ROUNDS, run, Stations } from './plan.ts';
 import { makeReport, toMarkdown } from './report.ts';
 import type { Netcheck } from './station.ts';
@@ -50,11 +59,12 @@ const skip = missing({
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
-describe('network lab', { skip, timeout: 3_600_000 }, () => {
+describe('network lab', { skip, timeout: FULL ? 3_600_000 : 1_200_000 }, () => {
   let network: Network;
   let results: Result[] = [];
   const netchecks = new Map<Kind, Netcheck>();
   const cuts: CutResult[] = [];
+  const mappings = new Map<MappingProtocol, MappingResult>();
 
   before(async () => {
     network = new Network();
@@ -82,8 +92,15 @@ describe('network lab', { skip, timeout: 3_600_000 }, () => {
         cuts.push(cut);
       }
     }
+    if (SELECTED.includes('hard')) {
+      for (const protocol of MAPPING_PROTOCOLS)
+        mappings.set(
+          protocol,
+          await meetMapped(network, protocol, stations.a('hard'), authKey, say),
+        );
+    }
     for (const kind of SELECTED) netchecks.set(kind, await stations.b(kind).netcheck());
-    const report = makeReport(FULL, results, cuts);
+    const report = makeReport(FULL, results, cuts, [...mappings.values()]);
     const whole = FULL && !NARROWED;
     writeFileSync(
       `${root}${whole ? 'docs' : 'test/dist/netlab'}/nat.json`,
@@ -128,6 +145,19 @@ describe('network lab', { skip, timeout: 3_600_000 }, () => {
         assert.ok(direct <= limit(stock), `${direct} ms, stock–stock ${stock} ms`);
       });
     }
+  }
+
+  for (const protocol of SELECTED.includes('hard') ? MAPPING_PROTOCOLS : []) {
+    test(`hard–hard, which stays on the relay, is direct at the port that ${protocol} alone mapped`, () => {
+      const met = mappings.get(protocol)!;
+      assert.equal(met.error, undefined);
+      assert.ok(
+        met.mapped.includes(met.path),
+        `${met.path} is none of ${met.mapped.join(', ') || 'no mapped address'}`,
+      );
+      for (const one of CHOSEN_FLAVOURS)
+        assert.equal(summarise(results, ['hard', 'hard'], one)!.directRounds, 0);
+    });
   }
 
   for (const one of SELECTED.includes('easy') ? CHOSEN_FLAVOURS : []) {

@@ -48,6 +48,10 @@ export function kindPairs(kinds: readonly Kind[]): KindPair[] {
   return ordered.flatMap((a, i) => ordered.slice(i).map((b): KindPair => [a, b]));
 }
 
+/** How a router lets itself be asked for a port. */
+export const MAPPING_PROTOCOLS = ['nat-pmp', 'pcp', 'upnp'] as const;
+export type MappingProtocol = (typeof MAPPING_PROTOCOLS)[number];
+
 export const SERVER_V4: readonly string[] = ['10.99.0.1', '10.99.0.2'];
 export const SERVER_V6 = 'fd99::1';
 
@@ -102,7 +106,12 @@ export class Network implements Disposable {
     );
   }
 
-  addSite(kind: Kind, side: string): Site {
+  /** `mapping`: the router maps ports when asked by these protocols; of kind `portmap` by all, unless told otherwise. */
+  addSite(
+    kind: Kind,
+    side: string,
+    mapping: readonly MappingProtocol[] = kind === 'portmap' ? MAPPING_PROTOCOLS : [],
+  ): Site {
     const n = 10 + this.#sites++;
     const name = `${kind}-${side}`;
     const v4 = `${NET}.${n}`;
@@ -132,17 +141,17 @@ export class Network implements Disposable {
     const border = this.#addHost(wan, v4);
     this.#plug(wan, 'wan');
     this.#shell(wan, `ip addr add ${v4}/24 dev wan\nip route add default via ${NET}.1`);
-    this.#masquerade(wan, kind);
+    this.#masquerade(wan, kind, mapping.length > 0);
     if (kind === 'double') {
       const home = `${name}-h`;
       this.#addHost(home, `10.200.${n}.2`);
       this.#join(wan, 'lan', `10.200.${n}.1/24`, home, 'wan', `10.200.${n}.2/24`);
-      this.#masquerade(home, kind);
+      this.#masquerade(home, kind, false);
       wan = home;
     }
     const host = this.#addHost(name, `192.168.${n}.2`);
     this.#join(wan, 'lan', `192.168.${n}.1/24`, name, 'eth0', `192.168.${n}.2/24`);
-    if (kind === 'portmap') startPortMapper(border, v4, `192.168.${n}.1`);
+    if (mapping.length > 0) startPortMapper(border, v4, `192.168.${n}.1`, mapping);
     return { kind, name, host, border, server: SERVER_V4[0]!, outside: [v4] };
   }
 
@@ -161,8 +170,8 @@ export class Network implements Disposable {
    * `INPUT … NEW -j DROP`: a peer's early packet would otherwise make a connection entry of the router's own, and the
    * packet that our host then sends there would leave from another port.
    */
-  #masquerade(name: string, kind: Kind): void {
-    const iptables = kind === 'portmap' ? 'iptables-legacy' : 'iptables';
+  #masquerade(name: string, kind: Kind, maps: boolean): void {
+    const iptables = maps ? 'iptables-legacy' : 'iptables';
     this.#shell(
       name,
       `sysctl -qw net.ipv4.ip_forward=1
@@ -231,8 +240,17 @@ export class Network implements Disposable {
   }
 }
 
-/** miniupnpd works on chains of iptables-legacy only. */
-function startPortMapper(router: Host, outside: string, inside: string): void {
+/**
+ * miniupnpd works on chains of iptables-legacy only. It answers NAT-PMP and PCP on the same port, where their requests
+ * differ in length: 12 bytes at most, or 24 at least.
+ */
+function startPortMapper(
+  router: Host,
+  outside: string,
+  inside: string,
+  offers: readonly MappingProtocol[],
+): void {
+  const toPort = '-A INPUT -i lan -p udp --dport 5351 -m length --length';
   const chains = [
     '-t nat -N MINIUPNPD',
     '-t mangle -N MINIUPNPD',
@@ -242,6 +260,8 @@ function startPortMapper(router: Host, outside: string, inside: string): void {
     '-t mangle -A PREROUTING -i wan -j MINIUPNPD',
     '-t filter -A FORWARD -i wan ! -o wan -j MINIUPNPD',
     '-t nat -I POSTROUTING -o wan -j MINIUPNPD-POSTROUTING',
+    ...(offers.includes('nat-pmp') ? [] : [`${toPort} 0:48 -j DROP`]),
+    ...(offers.includes('pcp') ? [] : [`${toPort} 49:65535 -j DROP`]),
   ];
   for (const chain of chains)
     execFileSync('ip', ['netns', 'exec', router.namespace, 'iptables-legacy', ...chain.split(' ')]);
@@ -252,7 +272,7 @@ function startPortMapper(router: Host, outside: string, inside: string): void {
 ext_ip=${outside}
 listening_ip=lan
 enable_natpmp=yes
-enable_upnp=yes
+enable_upnp=${offers.includes('upnp') ? 'yes' : 'no'}
 secure_mode=yes
 system_uptime=yes
 uuid=b014febb-170e-4b29-a55f-${inside.replace(/\D/g, '').padStart(12, '0')}
@@ -265,6 +285,12 @@ deny 0-65535 0.0.0.0/0 0-65535
   mapper.child.once('close', (code) => {
     if (code !== null) process.stderr.write(`miniupnpd ended with ${code}: ${mapper.stderr}\n`);
   });
+}
+
+/** The outside UDP ports that a router maps to hosts behind it. */
+export async function mappedPorts(router: Host): Promise<number[]> {
+  const { stdout } = await router.run('iptables-legacy', ['-t', 'nat', '-S', 'MINIUPNPD']);
+  return [...stdout.matchAll(/-p udp .*--dport (\d+) .*-j DNAT/g)].map(([, port]) => Number(port));
 }
 
 /** Runs iptables in the host's namespace, of the backend its rules were made with. */

@@ -3,6 +3,7 @@ import { cpus, release } from 'node:os';
 import { CURRENT_RELEASE } from '../harness/peers.ts';
 import { MAX_RATIO, NOISE, ratio } from './bounds.ts';
 import type { CutResult } from './cut.ts';
+import type { MappingResult } from './mapping.ts';
 import { FLAVOURS, REFERENCE, type Result } from './measure.ts';
 import { KIND_TEXT, KINDS, kindPairs } from './network.ts';
 import { type Summary, summarise } from './summary.ts';
@@ -16,12 +17,14 @@ export interface Report {
   readonly full: boolean;
   readonly results: readonly Result[];
   readonly cuts: readonly CutResult[];
+  readonly mappings: readonly MappingResult[];
 }
 
 export function makeReport(
   full: boolean,
   results: readonly Result[],
   cuts: readonly CutResult[],
+  mappings: readonly MappingResult[],
 ): Report {
   const [cpu] = cpus();
   return {
@@ -33,6 +36,7 @@ export function makeReport(
     full,
     results,
     cuts,
+    mappings,
   };
 }
 
@@ -77,6 +81,16 @@ not all did). \`cove–stock\`: Cove dials stock.
 ${table(['pair', ...flavours], rows)}
 ${ratioSentence(report)}
 
+Hard–hard, Cove–Cove, where the router of the one who is met maps ports by a single protocol:
+
+${table(
+  ['protocol', 'mapped', 'path'],
+  report.mappings.map(({ protocol, mapped, path, error }) => [
+    protocol,
+    mapped.join(', ') || 'nothing',
+    error ?? (path === '' ? 'relay' : `direct, ${path}`),
+  ]),
+)}
 Path discovery delays nobody: time from the dial to the first byte of the answer, over all pairs.
 
 ${table(['', 'contacts', 'median', '9 of 10 within', 'longest'], firstBytes)}

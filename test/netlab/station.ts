@@ -63,21 +63,24 @@ export class Station {
     });
   }
 
-  /** Both nodes join anew, as machines that nobody has met. */
-  async join(authKey: string): Promise<void> {
+  /** Both nodes, or only the Cove one, join anew, as machines that nobody has met. */
+  async join(authKey: string, which: 'both' | 'cove' = 'both'): Promise<void> {
     await this.leave();
     await this.pongs.ready();
     const { server, name } = this.site;
     const url = `http://${server.includes(':') ? `[${server}]` : server}:${CONTROL_PORT}`;
     const hostname = `${name}-${this.#generation++}`;
-    const stock = new StockNode(this.site.host, CURRENT_RELEASE, { ephemeral: true });
-    this.#stock = stock;
+    // Before the other node, so that both start at the same time.
+    if (which === 'both')
+      this.#stock = new StockNode(this.site.host, CURRENT_RELEASE, { ephemeral: true });
     this.addresses.cove = (await this.#ask({
       op: 'up',
       controlUrl: url,
       authKey,
       hostname: `cove-${hostname}`,
     })) as string;
+    const stock = this.#stock;
+    if (stock === undefined) return;
     await stock.up(url, authKey, `--hostname=stock-${hostname}`);
     this.addresses.stock = (await stock.status()).Self.TailscaleIPs[0]!;
   }
@@ -102,9 +105,9 @@ export class Station {
     return flavour === 'cove' ? { flavour } : { flavour, socket: this.#stock!.socket };
   }
 
-  /** Resolves when both nodes know all of these and their home relays. */
-  async meets(addresses: readonly string[]): Promise<void> {
-    for (const flavour of ['cove', 'stock'] as const) {
+  /** Resolves when both nodes, or the one named, know all of these and their home relays. */
+  async meets(addresses: readonly string[], only?: Flavour): Promise<void> {
+    for (const flavour of only === undefined ? (['cove', 'stock'] as const) : [only]) {
       const own = Object.values(this.addresses);
       const others = addresses.filter((address) => !own.includes(address));
       let missing: string[] = [];
