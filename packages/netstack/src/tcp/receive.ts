@@ -107,6 +107,7 @@ function becomeEstablished(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void
   const { now } = ctx;
   tcb.state = State.ESTABLISHED;
   tcb.sndUna = segment.ack;
+  tcb.reorderRound = segment.ack;
   // RFC 7323 2.2: the window of a SYN-ACK is not scaled.
   tcb.sndWnd = segment.flags & Flag.SYN ? segment.window : segment.window * tcb.sndUnit;
   tcb.maxSndWnd = Math.max(tcb.maxSndWnd, tcb.sndWnd);
