@@ -4,6 +4,7 @@
 import { Counter } from '../counters.ts';
 import type { TcpContext } from './context.ts';
 import { recovered } from './pathmtu.ts';
+import { SentFlag } from './sent.ts';
 import { seqLe } from './seq.ts';
 import { Recovery, type Tcb } from './tcb.ts';
 
@@ -36,7 +37,13 @@ export function duplicateReported(ctx: TcpContext, tcb: Tcb, left: number, right
  * the retransmission been needed, the echo would be its own.
  */
 export function originalAnswered(ctx: TcpContext, tcb: Tcb, una: number, echo: number): void {
-  if (tcb.recovery === Recovery.OPEN || tcb.undoCount === 0 || una !== tcb.undoLeft) return;
+  if (tcb.recovery === Recovery.OPEN || una !== tcb.undoLeft) return;
+  if (tcb.undoSentAt < 0) {
+    // Nothing was sent again yet.
+    if ((tcb.sent.flags(0) & SentFlag.LOST) !== 0) undo(ctx, tcb);
+    return;
+  }
+  if (tcb.undoCount === 0) return;
   if (echo >= 0 && tcb.undoSentAt >= 0 && echo < Math.floor(tcb.undoSentAt)) undo(ctx, tcb);
 }
 
