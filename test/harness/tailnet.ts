@@ -47,6 +47,11 @@ export class TestTailnet implements AsyncDisposable {
     return this.#isControlAway;
   }
 
+  /** Packets that nodes gave the relay so far. */
+  get relayedPackets(): number {
+    return this.#relay!.derp.metrics().packetsReceived;
+  }
+
   get url(): string {
     return `http://127.0.0.1:${this.#port}`;
   }
