@@ -1,7 +1,7 @@
 // Public names of @cove/native, each written out.
 export { NativeError, type NativeErrorCode } from './errors.ts';
 export { isNativeLoaded } from './loaded.ts';
-export { errnoName, netlink, Tun, type TunOptions } from './tun.ts';
+export { errnoName, netlink, TUN_SLOTS_LENGTH, Tun, type TunOptions } from './tun.ts';
 export {
   hasUdpTrains,
   interfaceIndex,

@@ -28,6 +28,8 @@ export interface TunOptions {
   /** Free bytes before and after every packet that is read. */
   readonly headroom: number;
   readonly tailroom: number;
+  /** Memory for the packets that are read, TUN_SLOTS_LENGTH bytes; devices may share it. Absent: some of its own. */
+  readonly slots?: Uint8Array | undefined;
   /**
    * Packets the kernel sends through the device. Packet i is at `slots[i * slotSize + headroom]`, `lengths[i]` bytes
    * long; all is the callee's until it returns.
@@ -40,6 +42,7 @@ export interface TunOptions {
 /** Fits MTU 1280 with room around it, and other small MTUs. */
 const SLOT_SIZE = 2048;
 const SLOTS = 256;
+export const TUN_SLOTS_LENGTH: number = SLOTS * SLOT_SIZE;
 /** What the kernel takes as the name of an interface. */
 const NAME = /^(?!\.{1,2}$)[^\s/:%]+(%d)?$/;
 const NAME_LENGTH = 15;
@@ -65,6 +68,7 @@ export class Tun implements AsyncDisposable {
    */
   static open(options: TunOptions): Tun {
     const { name, headroom, tailroom, packets, lost } = options;
+    const { slots = new Uint8Array(TUN_SLOTS_LENGTH) } = options;
     if (!NAME.test(name) || Buffer.byteLength(name) > NAME_LENGTH) {
       throw new NativeError(
         'ERR_NAME',
@@ -72,7 +76,6 @@ export class Tun implements AsyncDisposable {
       );
     }
     const native = functions();
-    const slots = new Uint8Array(SLOTS * SLOT_SIZE);
     const lengths = new Uint32Array(SLOTS);
     const onPackets = (count: number): void => {
       if (count === 0) lost();

@@ -1,14 +1,21 @@
 // Opens the machine's interface with what it needs of the operating system.
 import { Resolver } from 'node:dns';
-import { errnoName, netlink, Tun } from '@cove/native';
+import { nodeCrypto } from '@cove/crypto';
+import { errnoName, netlink, TUN_SLOTS_LENGTH, Tun } from '@cove/native';
 import { SERVICE_ADDRESSES } from '../dns/responder.ts';
 import type { Log } from '../log.ts';
 import { Machine, type MachineOptions, type TunSettings, type TunSystem } from './machine.ts';
 import { ResolvConf, SystemDns } from './systemdns.ts';
 
+/** Memory in which the cipher seals packets without copying. All devices share it: nothing in it outlives a call. */
+let slots: Uint8Array | undefined;
+
 /** The kernel's own TUN devices. */
 const kernel: TunSystem = {
-  open: (options) => Tun.open(options),
+  open: (options) => {
+    slots ??= nodeCrypto().allocSlab(TUN_SLOTS_LENGTH);
+    return Tun.open({ ...options, slots });
+  },
   netlink: (message) => {
     const errno = netlink(message);
     return errno === 0 ? '' : errnoName(errno);
