@@ -12,25 +12,28 @@ export const MAX_VNI = 0xff_ffff;
 export const GeneveProtocol = { disco: 0x7a11, wireguard: 0x7a12 } as const;
 
 const CONTROL = 0x80;
+const VERSION = 0xc0;
 const RESERVED = 0x3f;
 
-/** The protocol behind the header, a `GeneveProtocol`; 0 if there is no such header, or one without a VNI. */
-export function geneveProtocol(datagram: Uint8Array): number {
-  if (datagram.length < GENEVE_HEADER_LENGTH || datagram[2] !== 0x7a) return 0;
-  if ((datagram[0]! & 0xc0) !== 0 || (datagram[1]! & RESERVED) !== 0 || datagram[7] !== 0) return 0;
-  if (geneveVni(datagram) === 0) return 0;
-  const protocol = (datagram[2]! << 8) | datagram[3]!;
+/**
+ * The protocol, a `GeneveProtocol`, behind a header at buf[offset]; 0 if there is no such header, or one without a VNI.
+ */
+export function geneveProtocol(buf: Uint8Array, offset = 0): number {
+  if (buf.length < offset + GENEVE_HEADER_LENGTH || buf[offset + 2] !== 0x7a) return 0;
+  const wrong = (buf[offset]! & VERSION) | (buf[offset + 1]! & RESERVED) | buf[offset + 7]!;
+  if (wrong !== 0 || geneveVni(buf, offset) === 0) return 0;
+  const protocol = (0x7a << 8) | buf[offset + 3]!;
   return protocol === GeneveProtocol.disco || protocol === GeneveProtocol.wireguard ? protocol : 0;
 }
 
 /** Ask geneveProtocol first. */
-export function geneveVni(datagram: Uint8Array): number {
-  return (datagram[4]! << 16) | (datagram[5]! << 8) | datagram[6]!;
+export function geneveVni(buf: Uint8Array, offset = 0): number {
+  return (buf[offset + 4]! << 16) | (buf[offset + 5]! << 8) | buf[offset + 6]!;
 }
 
 /** Ask geneveProtocol first. */
-export function isGeneveControl(datagram: Uint8Array): boolean {
-  return (datagram[1]! & CONTROL) !== 0;
+export function isGeneveControl(buf: Uint8Array, offset = 0): boolean {
+  return (buf[offset + 1]! & CONTROL) !== 0;
 }
 
 /** Writes the header to out[0, 8). */

@@ -39,9 +39,9 @@ export class Encapsulation {
 
 export type Inner = 'wireguard' | 'disco' | 'relay' | undefined;
 
-/** What a datagram (geneveProtocol was asked) carries; `relay`: discovery of the relay itself. */
-export function innerKind(datagram: Uint8Array): Inner {
-  const isControl = isGeneveControl(datagram);
-  if (geneveProtocol(datagram) === GeneveProtocol.disco) return isControl ? 'relay' : 'disco';
+/** What a datagram at buf[offset] (geneveProtocol was asked) carries; `relay`: discovery of the relay itself. */
+export function innerKind(buf: Uint8Array, offset: number): Inner {
+  const isControl = isGeneveControl(buf, offset);
+  if (geneveProtocol(buf, offset) === GeneveProtocol.disco) return isControl ? 'relay' : 'disco';
   return isControl ? undefined : 'wireguard';
 }

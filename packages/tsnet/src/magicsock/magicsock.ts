@@ -498,29 +498,32 @@ export class Magicsock {
       this.#sink.receive(buf, offset, length, from);
       return;
     }
+    if (length >= MIN_DATAGRAM && geneveProtocol(buf, offset) !== 0) {
+      this.#receiveVia(buf, offset, length, from);
+      return;
+    }
     // Little and rare: it may be kept.
     const datagram = buf.slice(offset, offset + length);
     if (isStun(datagram)) {
       if (!this.#netchecker.answer(datagram)) this.#staleStun++;
     } else if (isDisco(datagram)) this.#disco.receiveDatagram(datagram, from);
     else if (length < MIN_DATAGRAM) this.#noise++;
-    else if (geneveProtocol(datagram) !== 0) this.#receiveVia(datagram, from);
     else {
       this.#directIn++;
       this.#sink.receive(datagram, 0, length, from);
     }
   }
 
-  #receiveVia(datagram: Uint8Array, hop: UdpPath): void {
-    const from = this.#vias.find(hop, geneveVni(datagram));
-    const kind = innerKind(datagram);
-    const length = datagram.length - GENEVE_HEADER_LENGTH;
+  #receiveVia(buf: Uint8Array, offset: number, length: number, hop: UdpPath): void {
+    const from = this.#vias.find(hop, geneveVni(buf, offset));
+    const kind = innerKind(buf, offset);
+    const at = offset + GENEVE_HEADER_LENGTH;
     if (kind === 'wireguard') {
       this.#viaIn++;
-      this.#sink.receive(datagram, GENEVE_HEADER_LENGTH, length, from);
+      this.#sink.receive(buf, at, length - GENEVE_HEADER_LENGTH, from);
       return;
     }
-    const envelope = datagram.subarray(GENEVE_HEADER_LENGTH);
+    const envelope = buf.slice(at, offset + length);
     if (kind === undefined || !isDisco(envelope)) this.#noise++;
     else if (kind === 'relay') this.#disco.receiveFromRelay(envelope, from);
     else this.#disco.receiveDatagram(envelope, from);
