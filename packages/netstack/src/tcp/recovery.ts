@@ -43,6 +43,7 @@ export function processAck(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void
     discardAcknowledged(ctx, tcb, ack);
     tcb.progressAt = now;
     tcb.timeouts = 0;
+    tcb.softError = undefined;
     // Karn: only segments sent once, or a timestamp that tells which transmission was answered (RFC 7323 4.1).
     if (sent.effect.sentAt >= 0) {
       const rtt = now - sent.effect.sentAt;
@@ -307,10 +308,9 @@ export function armRetransmission(tcb: Tcb, now: number): void {
   ) {
     const probe =
       now + Math.max(2 * tcb.rtt.srtt, MIN_PROBE_TIMEOUT) + (sent.count === 1 ? MAX_ACK_DELAY : 0);
-    if (probe < tcb.rexmitAt) {
-      tcb.rexmitKind = Rexmit.TAIL_PROBE;
-      tcb.rexmitAt = probe;
-    }
+    // A probe even where the timeout would come first (RFC 8985 7.2): a lost last segment is no reason for slow start.
+    tcb.rexmitKind = Rexmit.TAIL_PROBE;
+    tcb.rexmitAt = Math.min(tcb.rexmitAt, probe);
   }
 }
 

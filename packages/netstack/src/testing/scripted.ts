@@ -36,7 +36,7 @@ export function both(name: string, body: (family: Family) => void): void {
 }
 
 export interface Segment {
-  /** Letters of F S R P A U. PSH is not compared unless named. */
+  /** Letters of F S R P A U E C. PSH is not compared unless named. */
   readonly flags: string;
   readonly seq?: number;
   readonly ack?: number;
@@ -61,6 +61,8 @@ const LETTERS: readonly [string, number][] = [
   ['P', Flag.PSH],
   ['A', Flag.ACK],
   ['U', Flag.URG],
+  ['E', Flag.ECE],
+  ['C', Flag.CWR],
 ];
 
 function parseFlags(text: string): number {
