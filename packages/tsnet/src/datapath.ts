@@ -149,8 +149,9 @@ export class DataPath {
         },
         deliver: (peer, buf, offset, length) => this.#deliver(peer, buf, offset, length),
         reply: (buf, offset, length, from) => sink.reply(from, buf, offset, length),
-        roamed: (peer) => {
+        roamed: (peer, from) => {
           peer.context.wireguard = peer;
+          peer.context.heardFrom = from;
         },
         handshakeComplete: (peer) => this.#introduce(peer.context),
         handshakeFailed: () => {},

@@ -29,7 +29,7 @@ import { relayDialer } from './magicsock/relaydial.ts';
 import { relayNodes } from './magicsock/relaynodes.ts';
 import { openUdp, type UdpOpen } from './magicsock/udpsocket.ts';
 import { describeReport } from './netinfo.ts';
-import { type NetworkMap, nodeAddresses } from './netmap.ts';
+import { hasAttribute, type NetworkMap, nodeAddresses } from './netmap.ts';
 import { NodeTable, type Peer, type PeerChanges } from './nodetable.ts';
 import { PacketConn } from './packetconn.ts';
 import { PeerApi, peerApiPort } from './peerapi.ts';
@@ -308,6 +308,7 @@ export class Engine {
     if (newSelf || before?.dns !== map.dns) this.#machine?.configureDns(map);
     if (before?.derpMap !== map.derpMap)
       this.#magicsock.setDerpMap(map.derpMap, map.self.HomeDERP ?? 0);
+    if (newSelf) this.#magicsock.setSilent(hasAttribute(map.self, 'silent-disco'));
     if (newSelf || newRules || before?.peers !== map.peers)
       this.#magicsock.setPeerRelays(relayNodes(map, this.#nodes.peers));
     this.#turns.wake();

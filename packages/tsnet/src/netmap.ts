@@ -36,6 +36,11 @@ export interface NetworkMap {
   readonly clockOffset: number;
 }
 
+/** Whether the tailnet's policy gives the node this attribute (a node capability). */
+export function hasAttribute(node: Node, name: string): boolean {
+  return node.CapMap !== undefined && Object.hasOwn(node.CapMap, name);
+}
+
 /** The node's fully qualified name without its trailing dot; '' when it has none. */
 export function nodeName(node: Node): string {
   return (node.Name ?? '').replace(/\.$/, '');

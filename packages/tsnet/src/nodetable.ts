@@ -11,6 +11,7 @@ import { formatAddr, isTailscaleAddr, type Prefix } from '@cove/protocol/netaddr
 import type { Node, NodeID } from '@cove/protocol/tailcfg';
 import type { Peer as WireGuardPeer } from '@cove/wireguard';
 import { wordsText } from './filter/header.ts';
+import type { Path } from './magicsock/paths.ts';
 import {
   magicDnsSuffix,
   type NetworkMap,
@@ -35,6 +36,8 @@ export interface Peer {
   jailed: boolean;
   /** Its WireGuard state, once something was sent or received. Kept by the data path. */
   wireguard: WireGuardPeer<Peer> | undefined;
+  /** Where its last authentic packet came from. Kept by the data path. */
+  heardFrom: Path | undefined;
   /** When something was last sent to it; engine clock. */
   lastSend: number;
 }
@@ -149,6 +152,7 @@ export class NodeTable {
       homeRegion: homeRegionOf(node),
       jailed: node.IsJailed === true,
       wireguard: undefined,
+      heardFrom: undefined,
       lastSend: 0,
     };
     this.#peers.set(node.ID, peer);

@@ -31,6 +31,9 @@ class Bench {
   readonly changes: (string | undefined)[] = [];
   calls = 0;
   searches = 0;
+  silent = false;
+  /** The path by which the peer's packets come. */
+  heard = '';
   hasRelays = false;
   /** Whether something was sent lately when trust was lost. */
   readonly losses: boolean[] = [];
@@ -39,6 +42,8 @@ class Bench {
     newTxId: () => fromHex((this.#nextTxId++).toString(16).padStart(24, '0')),
     ping: (path, txId) => this.pings.push({ to: path.text, path, txId, at: this.now }),
     callPeer: () => this.calls++,
+    isSilent: () => this.silent,
+    hasHeard: (path) => path.text === this.heard,
     seekRelay: () => {
       this.searches++;
       return this.hasRelays;
@@ -513,6 +518,22 @@ test('a pong through a peer relay that is not in use any more makes no path', ()
   b.direct.relayReady(via(b, 2), SERVER, 10, b.now);
   assert.equal(b.pong('203.0.113.1:40000:vni:1'), false);
   assert.equal(b.best, '203.0.113.2:40000:vni:1');
+});
+
+test('where heartbeats are not wanted, a path is trusted for as long as the peer is heard by it', () => {
+  const b = new Bench().trust();
+  b.silent = true;
+  b.heard = '198.51.100.1:41641';
+  for (let i = 0; i < 20; i++) {
+    b.advance(1_000);
+    b.direct.noteSend(b.now);
+  }
+  assert.deepEqual([b.trusted, b.pinged()], [true, []]);
+  b.heard = '198.51.100.2:41641';
+  b.advance(HEARTBEAT_INTERVAL + TRUST_FOR);
+  assert.deepEqual([b.trusted, b.pinged()], [false, []]);
+  b.direct.noteSend(b.now);
+  assert.deepEqual(b.pinged(), ['198.51.100.1:41641'], 'who sends looks for a path');
 });
 
 test('closing gives every path back', () => {

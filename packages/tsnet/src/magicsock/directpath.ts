@@ -53,6 +53,10 @@ export interface DirectPathSink {
   callPeer(): void;
   /** Looks for a peer relay. False: there is none to ask. */
   seekRelay(): boolean;
+  /** The tailnet wants no heartbeats: what is heard of the peer must do. */
+  isSilent(): boolean;
+  /** Whether the peer's packets came by this path since this was asked last. */
+  hasHeard(path: DatagramPath): boolean;
   /** The best path is another now, or (undefined) none. */
   pathChanged(path: DatagramPath | undefined): void;
   /** The best path is not trusted any more. `isActive`: something was sent to the peer lately. */
@@ -339,6 +343,11 @@ export class DirectPath {
     }
     this.#nextHeartbeat = now + HEARTBEAT_INTERVAL;
     const best = this.#best;
+    if (this.#sink.isSilent()) {
+      const isHeard = best !== undefined && this.#sink.hasHeard(best);
+      if (isHeard && this.isTrusted(now)) this.#trustedUntil = now + TRUST_FOR;
+      return;
+    }
     if (best) {
       this.#ping(best, now, undefined);
       const candidate = best.kind === 'udp' ? this.#candidates.get(best) : undefined;

@@ -3,7 +3,7 @@
 import { parseAddr, parseAddrPort, prefixContains } from '@cove/protocol/netaddr';
 import type { Peer } from '../nodetable.ts';
 import { type AddressAndPort, DirectPath, type DirectPathSink } from './directpath.ts';
-import type { PathTable, RelayPath } from './paths.ts';
+import type { DatagramPath, PathTable, RelayPath } from './paths.ts';
 import type { ViaPaths } from './viapaths.ts';
 
 const LINK_LOCAL_V6 = {
@@ -17,6 +17,8 @@ export class Endpoint {
   /** Relay region the peer was last heard through; 0: none, or the relay said it left. */
   #heardRegion = 0;
   #direct: DirectPath | undefined;
+  /** Of WireGuard, when hasHeard was asked last. */
+  #heardBytes = 0;
 
   constructor(peer: Peer) {
     this.peer = peer;
@@ -61,6 +63,14 @@ export class Endpoint {
   heardThrough(region: number): RelayPath {
     this.#heardRegion = region;
     return this.relayPath(region);
+  }
+
+  /** Whether WireGuard of the peer came by the path since this was asked last. */
+  hasHeard(path: DatagramPath): boolean {
+    const { wireguard, heardFrom } = this.peer;
+    const before = this.#heardBytes;
+    this.#heardBytes = wireguard?.rxBytes ?? 0;
+    return this.#heardBytes !== before && heardFrom === path;
   }
 
   /** The region lost the peer, or we lost the region. */

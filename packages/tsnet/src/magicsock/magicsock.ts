@@ -92,6 +92,7 @@ export class Magicsock {
   #directOut = 0;
   #viaIn = 0;
   #viaOut = 0;
+  #isSilent = false;
   /** May peer relays be used? */
   #usesPeerRelays = false;
   #unknownSource = 0;
@@ -250,6 +251,11 @@ export class Magicsock {
     this.#usesPeerRelays = servers !== undefined;
     this.#peerRelays.setServers(servers ?? []);
     if (!servers) this.#peerRelays.reset();
+  }
+
+  /** No heartbeats: a path lives by what is heard. */
+  setSilent(on: boolean): void {
+    this.#isSilent = on;
   }
 
   applyPeers(changes: PeerChanges): void {
@@ -439,6 +445,8 @@ export class Magicsock {
       },
       callPeer: () => this.#callPeer(endpoint),
       seekRelay: () => this.#seekRelay(peer),
+      isSilent: () => this.#isSilent,
+      hasHeard: (path) => endpoint.hasHeard(path),
       pathChanged: (path) => {
         const kind = path?.kind === 'via' ? 'peer relay' : 'direct path';
         log('debug', path ? kind : 'no direct path', {

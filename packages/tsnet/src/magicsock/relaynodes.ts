@@ -1,7 +1,7 @@
 // Which nodes of the tailnet may relay UDP for this one, as the network map has it: nodes that the policy lets us use
 // as peer relays (they hold a capability at us) and that are recent enough to know how.
 import type { Node } from '@cove/protocol/tailcfg';
-import type { NetworkMap } from '../netmap.ts';
+import { hasAttribute, type NetworkMap } from '../netmap.ts';
 import type { Peer } from '../nodetable.ts';
 import { grantsCapability, peerCapabilities } from '../whois.ts';
 
@@ -18,8 +18,7 @@ export function isRelayCapable(node: Node): boolean {
 
 /** Undefined: this node shall not use peer relays, nor be reached through any. */
 export function relayNodes(map: NetworkMap, peers: Iterable<Peer>): readonly Peer[] | undefined {
-  const { CapMap: own } = map.self;
-  if (own && DISABLING.some((name) => Object.hasOwn(own, name))) return undefined;
+  if (DISABLING.some((name) => hasAttribute(map.self, name))) return undefined;
   // Most tailnets have no peer relays: then nobody is asked for.
   if (!grantsCapability(map.filterRules, RELAY_TARGET)) return [];
   return [...peers].filter(
