@@ -407,6 +407,21 @@ test('a peer that restarts while control is away tells its new disco key through
   await a.engine.ping({ address: '100.64.0.2', type: 'disco' });
 });
 
+test('a ping is as long as wanted, and its pong as short as ever', async () => {
+  const net = await tailnet();
+  const a = net.add();
+  net.add();
+  net.publish();
+  const ping = (size: number): Promise<unknown> =>
+    a.engine.ping({ address: '100.64.0.2', type: 'disco', size });
+  await ping(124);
+  const before = net.relays[1]!.derp.metrics().bytesReceived;
+  await ping(9_000);
+  const grown = net.relays[1]!.derp.metrics().bytesReceived - before;
+  assert.ok(grown >= 9_000 && grown < 10_000, `${grown} bytes`);
+  for (const size of [123, 9_001, 500.5]) await assert.rejects(ping(size), RangeError);
+});
+
 test('close ends the pings under way', async () => {
   const net = await tailnet();
   const a = net.add();

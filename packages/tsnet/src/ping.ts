@@ -4,12 +4,14 @@ import { Agent, request } from 'node:http';
 import type { Stack } from '@cove/netstack';
 import { toHex } from '@cove/protocol/bytes';
 import type { Crypto } from '@cove/protocol/crypto';
+import { DISCO_PING_LENGTH } from '@cove/protocol/disco';
 import { parseAddr } from '@cove/protocol/netaddr';
 import type { Clock } from './clock.ts';
 import type { Conn } from './conn.ts';
 import type { DataPath } from './datapath.ts';
 import { closedError, TsnetError, type TsnetErrorCode } from './errors.ts';
 import type { Magicsock } from './magicsock/magicsock.ts';
+import type { MagicsockPong } from './magicsock/magicsockoptions.ts';
 import type { Path } from './magicsock/paths.ts';
 import type { Peer } from './nodetable.ts';
 import { encodePing } from './tsmp.ts';
@@ -22,6 +24,8 @@ export interface PingOptions {
   readonly type: PingType;
   /** Milliseconds; default 5000. */
   readonly timeout?: number;
+  /** Of disco: bytes of UDP payload, 124 to 9000; default 124, the least. The answer is not longer for it. */
+  readonly size?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -41,6 +45,9 @@ export interface PingResult {
 type PingFacts = Omit<PingResult, 'roundTripTime'>;
 
 const DEFAULT_TIMEOUT = 5_000;
+const MIN_SIZE = DISCO_PING_LENGTH;
+/** A jumbo frame; what is larger tells nothing of a network. */
+const MAX_SIZE = 9_000;
 
 export interface PingerOptions {
   readonly clock: Clock;
@@ -81,13 +88,19 @@ export class Pinger {
     for (const end of this.#ends) end(closedError('the node'));
   }
 
-  /** Rejects ETIMEDOUT, EHOSTUNREACH when no peer has the address, ERR_CLOSED, or with the signal's reason. */
+  /**
+   * Rejects ETIMEDOUT, EHOSTUNREACH when no peer has the address, ERR_CLOSED, RangeError for a size, or with the
+   * signal's reason.
+   */
   ping(options: PingOptions): Promise<PingResult> {
     const { clock } = this.#options;
-    const { address, type, signal, timeout = DEFAULT_TIMEOUT } = options;
+    const { address, signal, timeout = DEFAULT_TIMEOUT } = options;
     const startedAt = clock.now();
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
+      const { size = MIN_SIZE } = options;
+      if (!Number.isInteger(size) || size < MIN_SIZE || size > MAX_SIZE)
+        throw new RangeError(`a ping has ${MIN_SIZE} to ${MAX_SIZE} bytes: ${size}`);
       if (this.#closed) throw closedError('the node');
       const fail = (error: unknown): void => {
         stop();
@@ -110,14 +123,13 @@ export class Pinger {
       };
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#ends.add(fail);
-      cancel = this.#start(type, address, timeout, answer, failCode);
+      cancel = this.#start(options, timeout, answer, failCode);
     });
   }
 
   /** Sends the ping; returns what forgets it. */
   #start(
-    type: PingType,
-    address: string,
+    { type, address, size = MIN_SIZE }: PingOptions,
     timeout: number,
     answer: (facts?: PingFacts) => void,
     fail: (code: TsnetErrorCode) => void,
@@ -134,7 +146,8 @@ export class Pinger {
     if (type === 'icmp') return this.#icmp(path.stack, address, timeout, throughTunnel, fail);
     if (type === 'tsmp') return this.#sendTsmp(peer, bytes, throughTunnel, fail);
     if (type === 'peerapi') return this.#peerApi(peer, address, throughTunnel, fail);
-    const cancel = magicsock.ping(peer, ({ path: from }) => answer(describePath(from)));
+    const onPong = ({ path: from }: MagicsockPong): void => answer(describePath(from));
+    const cancel = magicsock.ping(peer, onPong, size - MIN_SIZE);
     if (!cancel) fail('EHOSTUNREACH');
     return cancel;
   }

@@ -37,8 +37,10 @@ async function ping(
   if (type === undefined)
     throw new CliError('ERR_REFUSED', `there is no ping of type ${query.get('type')}`);
   const timeout = Number(query.get('timeout') ?? 5000);
+  const asked = query.get('size');
+  const size = asked === null ? undefined : Number(asked);
   const { host, address } = find(node, wanted);
-  const result = await node.ping({ address, type, timeout });
+  const result = await node.ping({ address, type, timeout, size });
   return {
     host,
     address,

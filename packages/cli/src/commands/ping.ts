@@ -11,6 +11,7 @@ interface PingCommandOptions {
   readonly json?: true;
   readonly count: number;
   readonly timeout: number | null;
+  readonly size?: number;
   readonly untilDirect: boolean;
   readonly tsmp?: true;
   readonly icmp?: true;
@@ -25,6 +26,7 @@ export function pingCommand(): Command {
     .argument('<host>', 'its name or address')
     .option('-c, --count <n>', 'how many pings at most', parseCount, 10)
     .option('--timeout <time>', 'how long to wait for each', parseLifetime, 5000)
+    .option('--size <bytes>', 'how long a ping is, 124 to 9000', parseCount)
     .option('--no-until-direct', 'go on after a direct path was found')
     .option('--tsmp', 'through WireGuard, answered by the node')
     .option('--icmp', 'through WireGuard, answered by its IP stack')
@@ -44,6 +46,7 @@ async function ping(host: string, options: PingCommandOptions): Promise<void> {
         ? 'peerapi'
         : 'disco';
   const query = new URLSearchParams({ host, type, timeout: String(options.timeout ?? 5000) });
+  if (options.size !== undefined) query.set('size', String(options.size));
   let answered = 0;
   let direct = false;
   for (let i = 0; i < count; i++) {

@@ -47,8 +47,8 @@ export interface AddressAndPort {
 export interface DirectPathSink {
   /** 12 random bytes. */
   newTxId(): Uint8Array;
-  /** Sends a ping there. */
-  ping(path: DatagramPath, txId: Uint8Array): void;
+  /** Sends a ping there, with so many bytes more than it needs. */
+  ping(path: DatagramPath, txId: Uint8Array, padding: number): void;
   /** Tell the peer through its relay to ping us, since we are pinging it. */
   callPeer(): void;
   /** Looks for a peer relay. False: there is none to ask. */
@@ -255,17 +255,17 @@ export class DirectPath {
   }
 
   /** Pings for a person: the best path if it is trusted, all candidates unless that is direct. Counts as sending. */
-  ping(now: number, onPong: (pong: DirectPong) => void): void {
+  ping(now: number, onPong: (pong: DirectPong) => void, padding = 0): void {
     this.#lastSend = now;
     if (this.#nextHeartbeat === Number.POSITIVE_INFINITY)
       this.#nextHeartbeat = now + HEARTBEAT_INTERVAL;
     if (this.#best !== undefined && this.isTrusted(now)) {
-      this.#ping(this.#best, now, onPong);
+      this.#ping(this.#best, now, onPong, padding);
       if (this.isDirect(now)) return;
     }
     const due = now >= this.#nextRound;
     for (const candidate of this.#candidates.values()) {
-      this.#ping(candidate.path, now, onPong);
+      this.#ping(candidate.path, now, onPong, padding);
       candidate.lastPing = now;
     }
     this.#lastRound = now;
@@ -401,10 +401,15 @@ export class DirectPath {
     for (const { path } of due) this.#ping(path, now, undefined);
   }
 
-  #ping(path: DatagramPath, now: number, onPong: ((pong: DirectPong) => void) | undefined): void {
+  #ping(
+    path: DatagramPath,
+    now: number,
+    onPong: ((pong: DirectPong) => void) | undefined,
+    padding = 0,
+  ): void {
     const txId = this.#sink.newTxId();
     this.#pings.set(toHex(txId), { path, at: now, onPong });
-    this.#sink.ping(path, txId);
+    this.#sink.ping(path, txId, padding);
   }
 
   #replace(addresses: readonly AddressAndPort[], origin: 'isInMap' | 'isInCall'): void {

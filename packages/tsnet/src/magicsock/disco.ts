@@ -232,16 +232,21 @@ export class Disco {
     return contact !== undefined;
   }
 
-  ping(path: DatagramPath, peer: Peer, txId: Uint8Array): boolean {
-    return this.send(path, peer, { type: 'ping', txId, nodeKey: this.#options.nodeKeyBytes() });
+  ping(path: DatagramPath, peer: Peer, txId: Uint8Array, padding = 0): boolean {
+    const nodeKey = this.#options.nodeKeyBytes();
+    return this.send(path, peer, { type: 'ping', txId, nodeKey, padding });
   }
 
   /** Pings through a relay; returns what forgets the ping again. Undefined: the peer's disco key is not known. */
-  pingRelayed(path: RelayPath, onPong: (path: RelayPath) => void): (() => void) | undefined {
+  pingRelayed(
+    path: RelayPath,
+    onPong: (path: RelayPath) => void,
+    padding = 0,
+  ): (() => void) | undefined {
     const txId = this.#options.crypto.randomBytes(DISCO_TXID_LENGTH);
     const nodeKey = this.#options.nodeKeyBytes();
     const id = toHex(txId);
-    if (!this.send(path, path.peer, { type: 'ping', txId, nodeKey })) return undefined;
+    if (!this.send(path, path.peer, { type: 'ping', txId, nodeKey, padding })) return undefined;
     this.#relayPings.set(id, { peer: path.peer, onPong });
     return () => this.#relayPings.delete(id);
   }

@@ -353,7 +353,11 @@ export class Magicsock {
    * Discovery pings by the direct path, or by all paths there may be; every pong is told. Returns what gives it up,
    * undefined when there is no way to ping.
    */
-  ping(peer: Peer, onPong: (pong: MagicsockPong) => void): (() => void) | undefined {
+  ping(
+    peer: Peer,
+    onPong: (pong: MagicsockPong) => void,
+    padding: number,
+  ): (() => void) | undefined {
     const endpoint = this.#endpoints.get(peer);
     const direct = endpoint && (endpoint.direct ?? this.#openDirect(endpoint));
     if (!endpoint || isZeroKey(peer.discoKey)) return undefined;
@@ -364,12 +368,12 @@ export class Magicsock {
       if (!given) onPong(pong);
     };
     const hasPath = direct?.isTrusted(now) === true;
-    direct?.ping(now, tell);
+    direct?.ping(now, tell, padding);
     this.#lastSend = now;
     this.#ticker.watch(endpoint);
     const relay = hasPath ? undefined : this.#relayPathTo(endpoint);
-    const forget =
-      relay && this.#disco.pingRelayed(relay, (path) => tell({ path, latency: clock.now() - now }));
+    const relayPong = (path: RelayPath): void => tell({ path, latency: clock.now() - now });
+    const forget = relay && this.#disco.pingRelayed(relay, relayPong, padding);
     if (!direct && !forget) return undefined;
     return () => {
       given = true;
@@ -440,8 +444,8 @@ export class Magicsock {
     const { crypto, log } = this.#options;
     return endpoint.openDirect(this.#paths, this.#vias, {
       newTxId: () => crypto.randomBytes(DISCO_TXID_LENGTH),
-      ping: (path, txId) => {
-        this.#disco.ping(path, peer, txId);
+      ping: (path, txId, padding) => {
+        this.#disco.ping(path, peer, txId, padding);
       },
       callPeer: () => this.#callPeer(endpoint),
       seekRelay: () => this.#seekRelay(peer),
