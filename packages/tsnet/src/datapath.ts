@@ -19,6 +19,7 @@ import type { IpSet } from './filter/ipset.ts';
 import { type CompiledRules, NO_RULES } from './filter/rules.ts';
 import type { Path } from './magicsock/paths.ts';
 import type { NodeTable, Peer, PeerChanges } from './nodetable.ts';
+import { chunk, outputSlot } from './slab.ts';
 import * as tsmp from './tsmp.ts';
 import { type KernelSink, TO_MACHINE, TO_STACK, takers } from './tun/share.ts';
 
@@ -105,6 +106,8 @@ export class DataPath {
     this.stack = new Stack({
       randomBytes: crypto.randomBytes,
       output: (buf, offset, length) => this.#output(buf, offset, length),
+      slots: outputSlot(),
+      allocate: chunk,
       wake: () => sink.wake(),
       // No listener, no answer: stock nodes are silent about closed UDP ports.
       unhandledUdp: () => true,
@@ -217,6 +220,11 @@ export class DataPath {
     if (filed === Count.UNKNOWN_INDEX && from.kind === 'relay') {
       if (from.peer.wireguard?.hasSession(now) !== true) this.wakePeer(from.peer, now);
     }
+  }
+
+  /** What comes up to the next poll came together. */
+  train(): void {
+    this.stack.setCoalesced();
   }
 
   /** End of a batch, or a timer. */

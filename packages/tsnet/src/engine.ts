@@ -196,6 +196,7 @@ export class Engine {
       crypto,
       clock,
       log: this.#log,
+      now: () => this.#turns.now(),
       dialRelay: options.dialRelay ?? relayDialer({ nodeKey, crypto, clock, ca: options.relayCa }),
       openUdp: options.openUdp ?? openUdp,
       port: options.port ?? 0,
@@ -209,6 +210,7 @@ export class Engine {
           if (connected) warmUp(crypto);
           options.callbacks.derpConnected(connected);
         },
+        train: () => this.#path.train(),
         flushSoon: () => this.#turns.wakeAfter(),
         congested: (on) => this.#path.stack.setOutputPaused(on),
         pathChanged: (peer, isLoss) => this.#path.pathChanged(peer, isLoss),

@@ -21,7 +21,11 @@ export class Turns {
 
   /** The time of the batch under way: the clock is read once for all packets of a turn. */
   now(): number {
-    this.#batchNow ??= this.#clock.now();
+    if (this.#batchNow === undefined) {
+      this.#batchNow = this.#clock.now();
+      // The turn ends the batch.
+      this.wake();
+    }
     return this.#batchNow;
   }
 

@@ -1,5 +1,6 @@
 // A UDP socket through node:dgram: one datagram per system call, on every platform.
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { receiveRoom } from '../slab.ts';
 import {
   BUFFER_BYTES,
   CONGESTED_BYTES,
@@ -9,10 +10,15 @@ import {
 } from './familysocket.ts';
 import type { UdpPath } from './paths.ts';
 
+/** Lengths of datagrams for which a buffer is kept. */
+const COPIES = 32;
+
 export class DgramSocket implements FamilySocket {
   dropped = 0;
   readonly #options: FamilySocketOptions;
   readonly #socket: Socket;
+  /** By length, of which there are few: WireGuard pads. */
+  readonly #copies: Map<number, Uint8Array> = new Map();
   #isBound = false;
   #isClosed = false;
   #isCongested = false;
@@ -43,9 +49,7 @@ export class DgramSocket implements FamilySocket {
       this.dropped++;
       return;
     }
-    // The system takes it at once, or reads it later: by then the caller's buffer has another packet in it.
-    const copy = Buffer.allocUnsafe(length);
-    copy.set(buf.subarray(offset, offset + length));
+    const copy = this.#copy(buf, offset, length, queued);
     if (queued < CONGESTED_BYTES || this.#isCongested) socket.send(copy, path.port, path.address);
     else {
       this.#isCongested = true;
@@ -53,6 +57,17 @@ export class DgramSocket implements FamilySocket {
       // Datagrams leave in order: with this one the queue of now is gone.
       socket.send(copy, path.port, path.address, () => this.#relieved());
     }
+  }
+
+  /** While nothing is queued the system has taken every datagram; one that is queued must stay as it is. */
+  #copy(buf: Uint8Array, offset: number, length: number, queued: number): Uint8Array {
+    let copy = queued === 0 ? this.#copies.get(length) : undefined;
+    if (copy === undefined) {
+      copy = Buffer.allocUnsafeSlow(length);
+      if (queued === 0 && this.#copies.size < COPIES) this.#copies.set(length, copy);
+    }
+    copy.set(buf.subarray(offset, offset + length));
+    return copy;
   }
 
   probe(path: UdpPath, datagram: Uint8Array): void {
@@ -105,8 +120,8 @@ export class DgramSocket implements FamilySocket {
     const address = from.address.startsWith('::ffff:') ? from.address.slice(7) : from.address;
     const path = paths.find(address, from.port);
     if (!path) return;
-    // Everything behind this takes plain arrays.
-    const datagram = new Uint8Array(message.buffer, message.byteOffset, message.length);
-    events.packet(datagram, 0, datagram.length, path);
+    const room = receiveRoom();
+    room.set(message);
+    events.packet(room, 0, message.length, path);
   }
 }

@@ -10,6 +10,8 @@ export interface FamilySocketEvents {
   notBound(code: string): void;
   /** A datagram at buf[offset, offset + length), borrowed for the call; it may be overwritten. */
   packet(buf: Uint8Array, offset: number, length: number, from: UdpPath): void;
+  /** The packets of the next calls came in one piece. */
+  train(): void;
   /** What send() took waits for flush(). */
   waiting(): void;
   /** The system takes nothing at the moment (true), or again. */

@@ -181,6 +181,7 @@ export class Magicsock {
         packet: (buf, offset, length, from) => this.#receiveDirect(buf, offset, length, from),
         bound: () => this.#bound(),
         sendFailed: (path) => this.#sendFailed(path),
+        train: () => this.#sink.train(),
         waiting: () => this.#sink.flushSoon(),
         congested: (on) => {
           this.#udpFull = on;
@@ -307,7 +308,7 @@ export class Magicsock {
       this.#unsent++;
       return;
     }
-    const now = this.#options.clock.now();
+    const now = this.#options.now();
     const direct = endpoint.direct ?? this.#openDirect(endpoint);
     this.#lastSend = now;
     let sent = false;

@@ -15,6 +15,8 @@ export interface MagicsockSink {
   receive(buf: Uint8Array, offset: number, length: number, from: Path): void;
   /** A relay connection came up, or (false) the last one went down. */
   relayConnected(connected: boolean): void;
+  /** What is received next came together. */
+  train(): void;
   /** What was sent waits for flush(). */
   flushSoon(): void;
   /** Stop (true) or resume making new segments. */
@@ -36,6 +38,8 @@ export interface MagicsockOptions {
   readonly discoKey: PrivateKey;
   readonly crypto: Crypto;
   readonly clock: Clock;
+  /** The clock's time as of this batch of packets. */
+  readonly now: () => number;
   readonly log: Log;
   readonly dialRelay: RelayDial;
   readonly openUdp: UdpOpen;

@@ -2,7 +2,6 @@
 // arrive in one where the other side, or its network card, sends them together.
 
 import { constants } from 'node:os';
-import { nodeCrypto } from '@cove/crypto';
 import {
   errnoName,
   interfaceIndex,
@@ -14,6 +13,7 @@ import {
   UdpTrainSocket,
 } from '@cove/native';
 import { formatAddr } from '@cove/protocol/netaddr';
+import { receiveRoom } from '../slab.ts';
 import {
   BUFFER_BYTES,
   type FamilySocket,
@@ -31,7 +31,6 @@ const { EAGAIN, EWOULDBLOCK, ENOBUFS, EIO, EINVAL, EMSGSIZE, EPERM, EPIPE, ENOTC
 
 /** What all sockets of a thread share: nothing of it outlives one event, or one flush. */
 interface Shared {
-  /** Received messages; memory in which the cipher opens packets without copying. */
   readonly room: Uint8Array;
   readonly marks: Int32Array;
   /** The train being gathered, and whose it is. */
@@ -43,7 +42,7 @@ let shared: Shared | undefined;
 
 function share(): Shared {
   shared ??= {
-    room: nodeCrypto().allocSlab(UDP_MESSAGES * UDP_ROOM_LENGTH),
+    room: receiveRoom(),
     marks: new Int32Array(UDP_MESSAGES * UDP_MARKS),
     train: new Uint8Array(TRAIN_BYTES),
     owner: undefined,
@@ -279,6 +278,7 @@ export class TrainSocket implements FamilySocket {
       const segment = marks[i * UDP_MARKS + UdpMark.segment]!;
       let at = i * UDP_ROOM_LENGTH;
       const end = at + marks[i * UDP_MARKS + UdpMark.length]!;
+      if (at + segment < end) events.train();
       // An empty datagram is one too.
       do {
         events.packet(room, at, Math.min(segment, end - at), path);

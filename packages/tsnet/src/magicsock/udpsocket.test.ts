@@ -41,6 +41,7 @@ async function bench(port = 0, lastPort = 0): Promise<Bench> {
         },
         bound: () => b.bound++,
         sendFailed: (path) => b.failed.push(path.text),
+        train: () => {},
         waiting: () => setImmediate(() => b.udp.flush()),
         congested: () => {},
       },

@@ -15,6 +15,8 @@ export interface UdpHandler {
   bound(): void;
   /** The datagram to the path could not be sent. Told only where probe() sent it. */
   sendFailed(path: UdpPath): void;
+  /** The packets of the next calls came in one piece. */
+  train(): void;
   /** Datagrams wait for flush(): it is due at the end of the turn. */
   waiting(): void;
   /** The system takes nothing at the moment (true), or again: make no more to send. */
@@ -201,6 +203,7 @@ class UdpSockets implements UdpTransport {
         packet: (buf, offset, length, from) => {
           if (isCurrent()) handler.packet(buf, offset, length, from);
         },
+        train: () => handler.train(),
         waiting: () => handler.waiting(),
         congested: (on) => {
           if (isCurrent()) this.#setCongested(family, on);
