@@ -436,6 +436,18 @@ test('a peer relay is looked for at once where no direct path works, then every 
   assert.equal(direct.searches, 0);
 });
 
+test('after the network changed, or the peer restarted, a peer relay is looked for without waiting', () => {
+  const b = new Bench();
+  b.hasRelays = true;
+  b.direct.noteSend(b.now);
+  b.direct.reset();
+  b.direct.noteSend(b.now);
+  b.direct.distrust();
+  b.direct.noteSend(b.now);
+  b.direct.noteSend(b.now);
+  assert.equal(b.searches, 3);
+});
+
 test('a peer relay is used where no direct path works, pinged, and lost like any path', () => {
   const b = new Bench();
   b.direct.noteSend(b.now);

@@ -277,6 +277,7 @@ export class DirectPath {
   /** The peer restarted, or the machine's network changed: nothing learnt holds, the candidates do. */
   distrust(): void {
     this.#trustedUntil = Number.NEGATIVE_INFINITY;
+    this.#lastSearch = Number.NEGATIVE_INFINITY;
     this.#pings.clear();
     for (const candidate of this.#candidates.values())
       candidate.lastPing = Number.NEGATIVE_INFINITY;
