@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { fileURLToPath } from 'node:url';
 
-const BIN = fileURLToPath(new URL('../../../packages/cli/bin/cove.js', import.meta.url));
+export const BIN: string = fileURLToPath(
+  new URL('../../../packages/cli/bin/cove.js', import.meta.url),
+);
 
 export interface Ready {
   readonly event: 'ready';

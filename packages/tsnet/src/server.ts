@@ -547,6 +547,7 @@ export class Server extends EventEmitter<ServerEvents> {
         v6: addresses.some((address) => isIP(address) === 6),
       },
       netInfo: this.#netInfo,
+      tun: this.interfaceName !== undefined,
     });
     this.#lastHostinfo = fingerprint(hostinfo);
     return hostinfo;

@@ -27,6 +27,8 @@ export interface HostinfoFacts {
   /** This node's address families, for the peer API's announcement. */
   readonly families: { readonly v4: boolean; readonly v6: boolean };
   readonly netInfo: NetInfo | undefined;
+  /** The machine's own IP stack is in the tailnet. */
+  readonly tun: boolean;
 }
 
 export function buildHostinfo(facts: HostinfoFacts): Hostinfo {
@@ -44,7 +46,7 @@ export function buildHostinfo(facts: HostinfoFacts): Hostinfo {
     GoArch: ARCH_NAMES[arch()] ?? arch(),
     Package: 'tsnet',
     App: 'cove',
-    Userspace: true,
+    Userspace: !facts.tun,
     UserspaceRouter: true,
     NoLogsNoSupport: true,
     ...(facts.tags.length > 0 ? { RequestTags: facts.tags } : {}),
