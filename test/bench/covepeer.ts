@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { nodeCrypto } from '@cove/crypto';
-import { isNativeLoaded } from '@cove/native';
+import { hasUdpTrains } from '@cove/native';
 import { nobleCrypto } from '@cove/protocol/crypto';
 import { type Conn, Server, type ServerOptions } from '@cove/tsnet';
 import { Load } from './load.ts';
@@ -77,7 +77,7 @@ class Peer {
       versions: {
         node: process.version,
         crypto: tier,
-        native: isNativeLoaded() ? 'yes' : 'no',
+        offload: hasUdpTrains() ? 'yes' : 'no',
       },
     };
   }

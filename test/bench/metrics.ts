@@ -11,7 +11,8 @@ export type CaseName =
   | 'nodes'
   | 'peers'
   | 'handshake'
-  | 'relay';
+  | 'relay'
+  | 'all';
 
 export type MetricName =
   | 'stream1.gbps'
@@ -40,7 +41,8 @@ export type MetricName =
   | 'relay.gbps'
   | 'relay.echo.p50'
   | 'derper.gbps'
-  | 'derper.echo.p50';
+  | 'derper.echo.p50'
+  | 'disturbance';
 
 export interface Metric {
   readonly case: CaseName;
@@ -84,6 +86,7 @@ export const METRICS: Readonly<Record<MetricName, Metric>> = {
   'relay.echo.p50': metric('relay', "echo through Cove's relay, median", 'µs', down),
   'derper.gbps': metric('relay', 'stream through a stock derper', 'Gbit/s', up),
   'derper.echo.p50': metric('relay', 'echo through a stock derper, median', 'µs', down),
+  disturbance: metric('all', 'used by other programs meanwhile', '% of the machine', down),
 };
 
 /** One round's values. */
@@ -91,4 +94,4 @@ export type Values = Partial<Record<MetricName, number>>;
 
 export const CASES: readonly CaseName[] = [
   ...new Set(Object.values(METRICS).map((metric) => metric.case)),
-];
+].filter((name) => name !== 'all');

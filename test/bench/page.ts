@@ -1,7 +1,7 @@
 // Results as a table: for the terminal, and as the page docs/performance.md.
 import { METRICS, type Metric, type MetricName } from './metrics.ts';
 import { FLAVOUR_TEXT, PAIRINGS, type PairingName, REFERENCE } from './pairings.ts';
-import { medianOf, type Results, ratioOf } from './results.ts';
+import { median, medianOf, type Results, ratioOf } from './results.ts';
 
 const TITLES: Readonly<Record<PairingName, string>> = {
   'go-go': 'tsnet–tsnet',
@@ -22,7 +22,7 @@ function digits(value: number): string {
 function cell(results: Results, pairing: PairingName, metric: MetricName): string {
   const value = medianOf(results, pairing, metric);
   if (value === undefined) return '';
-  const ratio = ratioOf(results, pairing, metric);
+  const ratio = METRICS[metric].case === 'all' ? undefined : ratioOf(results, pairing, metric);
   const shown = digits(value);
   return pairing === REFERENCE || ratio === undefined ? shown : `${shown} (${ratio.toFixed(2)})`;
 }
@@ -71,13 +71,6 @@ export function toText(results: Results): string {
     .join('\n');
 }
 
-export function toTable(results: Results): string {
-  const { head, body } = rows(results);
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
-  const rule = head.map((_title, column) => (column < 2 ? '---' : '---:'));
-  return line(head) + line(rule) + body.map(line).join('');
-}
-
 const EXPLAINED: Readonly<Record<PairingName, string>> = {
   'go-go': 'stock tsnet at both ends: the reference',
   'cove-cove': `${FLAVOUR_TEXT.cove}, at both ends`,
@@ -92,14 +85,14 @@ const EXPLAINED: Readonly<Record<PairingName, string>> = {
 /** The whole page; `more` follows the table. */
 export function toPage(results: Results, more: readonly string[]): string {
   const { date, machine, kernel, node, tsnet, go, commit } = results.environment;
+  const { head, body } = rows(results);
   const pairings = (Object.keys(PAIRINGS) as PairingName[]).filter(
     (pairing) => results.samples[pairing] !== undefined,
   );
   const legend = pairings.map((pairing) => {
-    const { crypto, native, offload } = results.facts[pairing] ?? {};
+    const { crypto, offload } = results.facts[pairing] ?? {};
     const facts = [
       ...(crypto ? [`packet cipher ${crypto}`] : []),
-      ...(native !== undefined ? [`native code ${native ? 'loaded' : 'not loaded'}`] : []),
       ...(offload !== undefined ? [`UDP offload ${offload ? 'on' : 'off'}`] : []),
     ];
     const inBrackets = facts.length > 0 ? ` (${facts.join(', ')})` : '';
@@ -117,7 +110,7 @@ ${legend.join('')}
 Cells: the median of ${roundsOf(results)} rounds, in which the pairings took turns, and in brackets its ratio to tsnet–tsnet of the same
 rounds (↑ more is better, ↓ less is better).
 
-${toTable(results)}
+${table(head, body)}
 How: the load is made inside the process of the node it crosses. Every measurement takes 2 s. A stream is counted where
 it arrives, without its first 0.5 s. Echoes go one at a time, 500 a second. HTTP requests are written by hand on 32 kept
 connections, and answered by \`http.Server\` or \`net/http\`; at 1,000 a second they are sent when they are due, whatever is
@@ -132,4 +125,43 @@ function roundsOf(results: Results): string {
   );
   const [least, most] = [Math.min(...counts), Math.max(...counts)];
   return least === most ? String(most) : `${least} to ${most}`;
+}
+
+/** docs/performance/goodput.json, as test/goodput writes it. */
+export interface Goodput {
+  readonly environment: { readonly date: string; readonly congestion: string };
+  readonly rows: readonly {
+    readonly name: string;
+    readonly unit: string;
+    readonly samples: Readonly<Record<string, readonly number[]>>;
+  }[];
+}
+
+const GOODPUT_REFERENCE = 'kernel to kernel';
+
+/** The section about links with delay and loss. */
+export function goodputSection({ environment, rows }: Goodput): string {
+  const pairings = [...new Set(rows.flatMap(({ samples }) => Object.keys(samples)))];
+  const body = rows.map(({ name, unit, samples }) => {
+    const reference = median(samples[GOODPUT_REFERENCE]);
+    const cells = pairings.map((pairing) => {
+      const value = median(samples[pairing]);
+      if (value === undefined) return '';
+      if (pairing === GOODPUT_REFERENCE || !reference) return digits(value);
+      return `${digits(value)} (${(value / reference).toFixed(2)})`;
+    });
+    return [name, unit, ...cells];
+  });
+  return `## Over bad links
+
+\`npm run goodput\`, ${environment.date}: one TCP connection of our stack or of the kernel (${environment.congestion}) over an emulated link
+with this round trip, MTU 1280, no encryption; medians, and in brackets the ratio to the kernel with itself.
+
+${table(['link', 'unit', ...pairings], body)}`;
+}
+
+function table(head: readonly string[], body: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
+  const rule = head.map((_title, column) => (column < 2 ? '---' : '---:'));
+  return line(head) + line(rule) + body.map(line).join('');
 }

@@ -22,8 +22,6 @@ export interface Environment {
 export interface Facts {
   /** Packet cipher. */
   readonly crypto?: string;
-  /** The addon is loaded. */
-  readonly native?: boolean;
   /** UDP segmentation offload. */
   readonly offload?: boolean;
 }
@@ -53,6 +51,12 @@ export class ResultBook {
   /** goOn: further values are added to those of earlier runs; else they replace them. */
   static open(file: string | undefined, goOn: boolean): ResultBook {
     return new ResultBook(file === undefined ? undefined : readIfThere(file), environment(), goOn);
+  }
+
+  /** Rounds of earlier runs that this one goes on from. */
+  get rounds(): number {
+    const samples = Object.values(this.#samples[REFERENCE] ?? {});
+    return this.#continue ? Math.max(0, ...samples.map((values) => values.length)) : 0;
   }
 
   add(pairing: PairingName, values: Values, facts?: Facts): void {
