@@ -10,15 +10,17 @@ const TOP = 15;
 const SECONDS = 3;
 const ENDS = ['client', 'server'] as const;
 
+interface CallFrame {
+  readonly functionName: string;
+  readonly url: string;
+  readonly lineNumber: number;
+}
+
 /** Of a .cpuprofile, as V8 writes it. */
 interface CpuProfile {
   readonly nodes: readonly {
     readonly id: number;
-    readonly callFrame: {
-      readonly functionName: string;
-      readonly url: string;
-      readonly lineNumber: number;
-    };
+    readonly callFrame: CallFrame;
   }[];
   readonly samples: readonly number[];
   /** Microseconds. */
@@ -45,15 +47,16 @@ export function summarise(text: string): string {
   return [`busy ${seconds(busy)} s, idle ${seconds(idle)} s`, ...lines].join('\n');
 }
 
-function nameOf(frame: CpuProfile['nodes'][number]['callFrame']): string {
-  const { functionName, url, lineNumber } = frame;
+/** V8 mixes up the functions of an addon among each other. */
+const ADDON = /^(udp|tun|netlink|ifIndex|ifName)/;
+
+function nameOf({ functionName, url, lineNumber }: CallFrame): string {
+  if (url.startsWith('wasm')) return 'packet cipher (WebAssembly)';
+  if (url === '' && ADDON.test(functionName)) return '@cove/native (system calls of UDP)';
   const name = functionName || '(anonymous)';
   if (url === '') return name;
-  const place = url
-    .replace(/^.*\/((?:packages|apps|test)\/)/, '$1')
-    .replace('/dist/', '/')
-    .replace(/^node:/, 'node:');
-  return url.startsWith('wasm') ? `${name} (WebAssembly)` : `${name}  ${place}:${lineNumber + 1}`;
+  const place = url.replace(/^.*\/((?:packages|apps|test)\/)/, '$1').replace('/dist/', '/');
+  return `${name}  ${place}:${lineNumber + 1}`;
 }
 
 const WORK: Readonly<Record<string, (pair: Pair) => Promise<unknown>>> = {
