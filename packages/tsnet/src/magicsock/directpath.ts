@@ -4,7 +4,8 @@
 // An address comes to be a candidate by the network map, by the peer's own call, or by a ping from there. A pong from
 // it makes it a path; the best path is used, and trusted for 6.5 s after each pong. Pings go to the best path every
 // 3 s for as long as something is sent to the peer, and to all candidates while there is no trusted path. One of them
-// that stays unanswered is repeated after half a second, and trust ends another half later.
+// that stays unanswered is repeated after half a second, and trust ends another half later. One leaves early when nothing
+// was sent for a second: the peer may be unheard rather than silent.
 //
 // A path through a peer relay comes ready made (peerrelays.ts) and is used where no direct one answers; the search for
 // a direct one goes on.
@@ -16,6 +17,8 @@ import type { ViaPaths } from './viapaths.ts';
 /** Nothing sent for this long: no more pings; also how long an observed address stays without another ping. */
 export const ACTIVE_FOR = 45_000;
 export const HEARTBEAT_INTERVAL = 3_000;
+/** Nothing sent for this long: has the peer nothing to say, or is it not heard? */
+export const QUIET_AFTER = 1_000;
 /** Without heartbeats, which notice earlier. */
 export const TRUST_FOR = 6_500;
 export const PING_TIMEOUT = 5_000;
@@ -112,6 +115,8 @@ export class DirectPath {
   #nextRound = Number.POSITIVE_INFINITY;
   #nextCall = Number.NEGATIVE_INFINITY;
   #nextHeartbeat = Number.POSITIVE_INFINITY;
+  /** When to look whether anything was sent lately; Infinity: it was looked, and nothing was sent since. */
+  #quietAt = Number.POSITIVE_INFINITY;
   #lastSearch = Number.NEGATIVE_INFINITY;
 
   constructor(paths: PathTable, vias: ViaPaths, sink: DirectPathSink) {
@@ -161,6 +166,7 @@ export class DirectPath {
     this.#lastSend = now;
     if (this.#nextHeartbeat === Number.POSITIVE_INFINITY)
       this.#nextHeartbeat = now + HEARTBEAT_INTERVAL;
+    if (this.#quietAt === Number.POSITIVE_INFINITY) this.#quietAt = now + QUIET_AFTER;
     if (this.isDirect(now)) return;
     // A call is due even when the peer's own call has just made us ping: our NAT is open to it only now.
     if (now >= this.#nextRound || now >= this.#nextCall) this.#round(now, true);
@@ -298,7 +304,7 @@ export class DirectPath {
 
   /** When tick must be called; Infinity: not before something happens. */
   get nextTick(): number {
-    let at = Math.min(this.#nextHeartbeat, this.#answerBy);
+    let at = Math.min(this.#nextHeartbeat, this.#answerBy, this.#quietAt);
     if (!this.#isLossTold) at = Math.min(at, this.#trustedUntil + 1);
     for (const ping of this.#pings.values()) {
       at = Math.min(at, ping.at + PING_TIMEOUT);
@@ -314,6 +320,7 @@ export class DirectPath {
       if (ping.path === this.#best && !this.isTrusted(now)) this.#setBest(undefined);
     }
     if (now >= this.#nextHeartbeat) this.#heartbeat(now);
+    if (now >= this.#quietAt) this.#noteQuiet(now);
     if (now >= this.#answerBy) {
       this.#answerBy = Number.POSITIVE_INFINITY;
       this.suspect(now);
@@ -334,6 +341,7 @@ export class DirectPath {
     this.#isLossTold = true;
     this.#nextHeartbeat = Number.POSITIVE_INFINITY;
     this.#answerBy = Number.POSITIVE_INFINITY;
+    this.#quietAt = Number.POSITIVE_INFINITY;
     this.#nextRound = Number.POSITIVE_INFINITY;
   }
 
@@ -343,20 +351,33 @@ export class DirectPath {
       return;
     }
     this.#nextHeartbeat = now + HEARTBEAT_INTERVAL;
-    const best = this.#best;
     if (this.#sink.isSilent()) {
+      const best = this.#best;
       const isHeard = best !== undefined && this.#sink.hasHeard(best);
       if (isHeard && this.isTrusted(now)) this.#trustedUntil = now + TRUST_FOR;
       return;
     }
-    if (best) {
-      this.#ping(best, now, undefined);
-      const candidate = best.kind === 'udp' ? this.#candidates.get(best) : undefined;
-      if (candidate) candidate.lastPing = now;
-      if (this.isTrusted(now)) this.#answerBy = now + this.#grace;
-    }
+    this.#beat(now);
     if (this.#wantsRound(now)) this.#round(now, true);
     this.#seekRelay(now);
+  }
+
+  #beat(now: number): void {
+    const best = this.#best;
+    if (!best) return;
+    this.#ping(best, now, undefined);
+    const candidate = best.kind === 'udp' ? this.#candidates.get(best) : undefined;
+    if (candidate) candidate.lastPing = now;
+    if (this.isTrusted(now)) this.#answerBy = now + this.#grace;
+  }
+
+  #noteQuiet(now: number): void {
+    const at = this.#lastSend + QUIET_AFTER;
+    this.#quietAt = at > now ? at : Number.POSITIVE_INFINITY;
+    const isKnown =
+      now - this.#lastPong < SUSPECT_AFTER || this.#answerBy !== Number.POSITIVE_INFINITY;
+    if (at > now || isKnown || this.#sink.isSilent()) return;
+    if (this.isTrusted(now)) this.#beat(now);
   }
 
   /** The search takes its time and each relay's: not often, and not while a direct path works. */
