@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { DERPMap } from '@cove/protocol/tailcfg';
 import { eventually, type Host, Lab, type Started } from '../harness/lab.ts';
 import { StockNode } from '../harness/stocknode.ts';
 
@@ -114,15 +115,18 @@ export class SplitHost implements AsyncDisposable {
   readonly #maps: RelayMap[] = [];
   readonly #stock: StockNode[] = [];
 
-  private constructor(lab: Lab, relays: number) {
+  readonly #verify: boolean;
+
+  private constructor(lab: Lab, relays: number, verify: boolean) {
     this.lab = lab;
+    this.#verify = verify;
     this.controlHost = lab.addHost('control');
     this.relayHosts = Array.from({ length: relays }, (_, i) => lab.addHost(`relay${i}`));
   }
 
-  /** Regions 900, 901 and so on, one relay each, whose users control knows. */
-  static async start(relays = 1): Promise<SplitHost> {
-    const split = new SplitHost(new Lab(), relays);
+  /** Regions 900, 901 and so on, one relay each; with `verify` they serve only whom control knows. */
+  static async start(relays = 1, verify = true): Promise<SplitHost> {
+    const split = new SplitHost(new Lab(), relays, verify);
     try {
       for (let i = 0; i < relays; i++) await split.startRelay(i);
       await split.startControl();
@@ -148,8 +152,8 @@ export class SplitHost implements AsyncDisposable {
   async startRelay(index: number): Promise<void> {
     const host = this.relayHosts[index]!;
     const args = ['derp', '--listen', host.address, '--cert-dir', join(host.dir, 'relay')];
-    const verify = ['--verify-url', `${this.url}/verify`, '--json'];
-    const relay = host.start(process.execPath, [BIN, ...args, ...verify]);
+    const verify = this.#verify ? ['--verify-url', `${this.url}/verify`] : [];
+    const relay = host.start(process.execPath, [BIN, ...args, ...verify, '--json']);
     this.#relays[index] = relay;
     const line = await eventually(
       () => `no relay\n${relay.stderr}`,
@@ -183,6 +187,20 @@ export class SplitHost implements AsyncDisposable {
       20_000,
       () => control.stdout.includes('"ready"'),
     );
+  }
+
+  /** All relays without their pins, which clients before 1.84 do not know. */
+  openMap(): DERPMap {
+    const regions = this.#maps.map(({ Regions }, i) => {
+      const id = FIRST_REGION + i;
+      const nodes = Regions[FIRST_REGION]!.Nodes.map(({ CertName: _, ...node }) => ({
+        ...node,
+        RegionID: id,
+        InsecureForTests: true,
+      }));
+      return [id, { RegionID: id, RegionCode: `r${id}`, RegionName: `Relay ${id}`, Nodes: nodes }];
+    });
+    return { Regions: Object.fromEntries(regions), omitDefaultRegions: true };
   }
 
   /** Runs `cove ...` where control runs; resolves to its standard output, trimmed. */
