@@ -1,7 +1,9 @@
 // Our stack against the kernel's TCP, UDP and ICMP through a TUN device. Needs root; skips out loud otherwise.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Conn, KERNEL_ADDRESSES, type Lab, missing, OUR_ADDRESSES, openLab } from './kernel/lab.ts';
+import { hasTshark, lint } from './kernel/pcap.ts';
 import { runCommand, serve } from './kernel/service.ts';
 
 const MiB = 1024 * 1024;
@@ -32,10 +34,14 @@ async function dialKernel(
 
 const options = { skip: skip ?? false, timeout: 120_000 };
 
-for (const [family, kernel, ours] of [
+const FAMILIES = [
   ['IPv4', KERNEL_ADDRESSES[0], OUR_ADDRESSES[0]],
   ['IPv6', KERNEL_ADDRESSES[1], OUR_ADDRESSES[1]],
-] as const) {
+] as const;
+/** How long a stream of the bulk tests is. */
+const BULK = Number(process.env['COVE_BULK_MIB'] ?? 32) * MiB;
+
+for (const [family, kernel, ours] of FAMILIES) {
   test(
     `bulk data with the kernel over ${family}: both roles, both directions, half close`,
     options,
@@ -43,12 +49,8 @@ for (const [family, kernel, ours] of [
       await using lab = await openLab();
       serveOurs(lab);
       for (const command of ['sink', 'source', 'echo']) {
-        assert.equal(await dialKernel(lab, command, 20 * MiB, kernel), 'ok', `we dial, ${command}`);
-        assert.deepEqual(
-          await lab.peer(ours, 7000, command, 20 * MiB),
-          ['ok'],
-          `kernel, ${command}`,
-        );
+        assert.equal(await dialKernel(lab, command, BULK, kernel), 'ok', `we dial, ${command}`);
+        assert.deepEqual(await lab.peer(ours, 7000, command, BULK), ['ok'], `kernel, ${command}`);
       }
     },
   );
@@ -63,10 +65,12 @@ for (const [name, sysctls] of [
   test(`a kernel ${name} is served, with and without loss`, options, async () => {
     await using lab = await openLab(sysctls);
     serveOurs(lab);
-    for (const loss of [0, 0.01]) {
-      lab.loss = loss;
-      assert.equal(await dialKernel(lab, 'echo', 2 * MiB, KERNEL_ADDRESSES[0]), 'ok');
-      assert.deepEqual(await lab.peer(OUR_ADDRESSES[0], 7000, 'echo', 2 * MiB), ['ok']);
+    for (const [family, kernel, ours] of FAMILIES) {
+      for (const loss of [0, 0.01]) {
+        lab.loss = loss;
+        assert.equal(await dialKernel(lab, 'echo', 2 * MiB, kernel), 'ok', family);
+        assert.deepEqual(await lab.peer(ours, 7000, 'echo', 2 * MiB), ['ok'], family);
+      }
     }
   });
 }
@@ -86,15 +90,117 @@ test('a slow reader on either side closes the window and opens it again', option
   assert.deepEqual(await lab.peer(OUR_ADDRESSES[0], 7000, 'slow', 8 * MiB), ['ok']);
 });
 
-test('500 connections at once, each way', options, async () => {
+test('a slow writer on either side', options, async () => {
   await using lab = await openLab();
   serveOurs(lab);
-  const dials = Array.from({ length: 500 }, () =>
+  for (const [family, kernel, ours] of FAMILIES) {
+    // 200 pieces with pauses of 2 ms; a stall of Nagle against a delayed acknowledgement at each would take 8 s and more.
+    const began = performance.now();
+    assert.equal(await dialKernel(lab, 'trickle', 20_000, kernel), 'ok', family);
+    assert.deepEqual(await lab.peer(ours, 7000, 'trickle', 20_000), ['ok'], family);
+    assert.ok(performance.now() - began < 5000, `${family}: ${performance.now() - began} ms`);
+  }
+});
+
+test('1000 connections at once, each way', options, async () => {
+  await using lab = await openLab({ 'net.core.somaxconn': '4096' });
+  serveOurs(lab);
+  const dials = Array.from({ length: 1000 }, () =>
     dialKernel(lab, 'echo', 10_000, KERNEL_ADDRESSES[0]),
   );
   assert.deepEqual(new Set(await Promise.all(dials)), new Set(['ok']));
-  const results = await lab.peer(OUR_ADDRESSES[0], 7000, 'echo', 10_000, 500);
+  const results = await lab.peer(OUR_ADDRESSES[0], 7000, 'echo', 10_000, 1000);
   assert.deepEqual(new Set(results), new Set(['ok']));
+});
+
+for (const [command, where] of [
+  ['reset', 'ESTABLISHED'],
+  ['reset-flood', 'ESTABLISHED, data under way'],
+  ['reset-waiting', 'FIN-WAIT-2'],
+  ['reset-half', 'CLOSE-WAIT'],
+] as const) {
+  test(
+    `a reset in ${where} ends the connection with ECONNRESET, ours and the kernel's`,
+    options,
+    async () => {
+      await using lab = await openLab();
+      serveOurs(lab);
+      for (const [family, kernel, ours] of FAMILIES) {
+        await assert.rejects(dialKernel(lab, command, 0, kernel), { code: 'ECONNRESET' }, family);
+        const [result] = await lab.peer(ours, 7000, command, 0);
+        // To a writer the kernel says EPIPE once it has told of the reset.
+        assert.match(String(result), /^(?:ECONNRESET|EPIPE)$/, family);
+      }
+      await sleep(100);
+      assert.equal(lab.stack.connectionCount, 0, 'nothing is left');
+    },
+  );
+}
+
+test('keep-alive: answered probes keep a connection, unanswered ones end it', options, async () => {
+  await using lab = await openLab({
+    'net.ipv4.tcp_keepalive_intvl': '1',
+    'net.ipv4.tcp_keepalive_probes': '2',
+  });
+  serveOurs(lab);
+  const conn = lab.connect(KERNEL_ADDRESSES[0], 9000);
+  // The kernel answers at most one probe in 500 ms (tcp_invalid_ratelimit).
+  conn.socket.setKeepAlive({ idle: 300, interval: 300, probes: 3 });
+  conn.write('echo\n');
+  // The kernel probes as well, from 1 s on, and would give up before 4.5 s.
+  const kernels = lab.peer(OUR_ADDRESSES[0], 7000, 'idle', 4500);
+  await sleep(1800);
+  assert.equal(conn.destroyed, false);
+  assert.ok((lab.stack.counters()['tcp.keepalives'] ?? 0) >= 3, 'probes were sent');
+  assert.deepEqual(await kernels, ['ok']);
+  const gone = new Promise((resolve) => conn.once('error', resolve));
+  lab.loss = 1;
+  assert.equal(((await gone) as NodeJS.ErrnoException).code, 'ETIMEDOUT');
+});
+
+test('a route of the kernel that says 500 bytes is kept to', options, async () => {
+  await using lab = await openLab();
+  serveOurs(lab);
+  const route = ['ip', 'route', 'replace', '10.80.0.0/24', 'dev', 'cove0', 'advmss', '500'];
+  await lab.exec(...route);
+  lab.longest = 0;
+  assert.equal(await dialKernel(lab, 'sink', MiB, KERNEL_ADDRESSES[0]), 'ok');
+  assert.deepEqual(await lab.peer(OUR_ADDRESSES[0], 7000, 'source', MiB), ['ok']);
+  assert.ok(lab.longest > 500 && lab.longest <= 540, `${lab.longest} bytes`);
+});
+
+const lintOptions = hasTshark() ? options : { ...options, skip: skip ?? 'needs tshark' };
+
+test('tshark finds nothing wrong with what we send', lintOptions, async () => {
+  await using lab = await openLab();
+  serveOurs(lab);
+  for (const [loss, family, kernel, ours] of [
+    [0, ...FAMILIES[0]],
+    [0, ...FAMILIES[1]],
+    [0.01, ...FAMILIES[0]],
+  ] as const) {
+    lab.loss = loss;
+    const packets: { at: number; bytes: Uint8Array }[] = [];
+    lab.record = packets;
+    assert.equal(await dialKernel(lab, 'echo', 2 * MiB, kernel), 'ok', family);
+    assert.deepEqual(await lab.peer(ours, 7000, 'echo', 2 * MiB), ['ok'], family);
+    assert.equal(await dialKernel(lab, 'trickle', 2000, kernel), 'ok', family);
+    await lab.exec('ping', '-c', '1', '-s', '3000', ours);
+    lab.record = undefined;
+    assert.ok(packets.length > 4000);
+    assert.deepEqual(lint(packets, loss === 0), [], `${family}, loss ${loss}`);
+  }
+});
+
+test('tshark would find it', lintOptions, () => {
+  const segment = Buffer.from(
+    '450000280000000040060000' +
+      '0a5000010a500002' +
+      '1b5800500000000100000000500000000000' +
+      '0000',
+    'hex',
+  );
+  assert.equal(lint([{ at: 0, bytes: segment }], false).length, 1);
 });
 
 test('refusals and resets carry their error codes both ways', options, async () => {

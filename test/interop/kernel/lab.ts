@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { Stack, type TcpSocket } from '@cove/netstack';
+import type { Recorded } from './pcap.ts';
 
 export const OUR_ADDRESSES = ['10.80.0.2', 'fd80::2'] as const;
 export const KERNEL_ADDRESSES = ['10.80.0.1', 'fd80::1'] as const;
@@ -107,6 +108,10 @@ export interface Lab extends AsyncDisposable {
   readonly namespace: string;
   /** Drops this share of the packets, both ways. */
   loss: number;
+  /** Takes every packet that arrives at the other end of the link, while it is there. */
+  record: Recorded[] | undefined;
+  /** The longest packet our stack sent since this was set to 0. */
+  longest: number;
   connect(address: string, port: number): Conn;
   /** Runs a program in the kernel's namespace and returns what it prints. */
   exec(...command: string[]): Promise<string>;
@@ -164,7 +169,7 @@ export async function openLab(sysctls: Readonly<Record<string, string>> = {}): P
   for (const [name, value] of Object.entries(sysctls)) inside('sysctl', '-qw', `${name}=${value}`);
   await start('ip', ['netns', 'exec', namespace, process.execPath, PEER, 'serve', '9000']);
 
-  const lab = { loss: 0 };
+  const lab = { loss: 0, record: undefined as Recorded[] | undefined, longest: 0 };
   const stack = drive(udp, bridgePort, lab);
   return Object.assign(lab, {
     stack,
@@ -198,7 +203,11 @@ async function freePort(): Promise<number> {
 }
 
 /** The stack on the real clock: packets of one loop turn are one batch. */
-function drive(udp: Datagrams, bridgePort: number, lab: { loss: number }): Stack {
+function drive(
+  udp: Datagrams,
+  bridgePort: number,
+  lab: Pick<Lab, 'loss' | 'record' | 'longest'>,
+): Stack {
   let scheduled = false;
   let timer: NodeJS.Timeout | undefined;
   const now = (): number => performance.now();
@@ -221,14 +230,17 @@ function drive(udp: Datagrams, bridgePort: number, lab: { loss: number }): Stack
     randomBytes: (n) => new Uint8Array(randomBytes(n)),
     wake: schedule,
     output: (buf, offset, length) => {
-      if (Math.random() >= lab.loss) {
-        udp.send(Buffer.from(buf.subarray(offset, offset + length)), bridgePort, '127.0.0.1');
-      }
+      lab.longest = Math.max(lab.longest, length);
+      if (Math.random() < lab.loss) return;
+      const bytes = Buffer.from(buf.subarray(offset, offset + length));
+      lab.record?.push({ at: now(), bytes });
+      udp.send(bytes, bridgePort, '127.0.0.1');
     },
   });
   stack.setAddresses(OUR_ADDRESSES);
   udp.on('message', (bytes) => {
     if (Math.random() < lab.loss) return;
+    lab.record?.push({ at: now(), bytes: Buffer.from(bytes) });
     stack.input(bytes, 0, bytes.length, now());
     schedule();
   });
