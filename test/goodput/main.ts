@@ -57,9 +57,13 @@ if (why !== undefined) {
   console.error(`goodput: ${why}`);
   process.exit(1);
 }
-const rows = ROWS.filter(
-  ({ name }) => positionals.length === 0 || positionals.some((word) => name.startsWith(word)),
+/** A row is named in full or by how it begins. */
+const rows = ROWS.filter(({ name }) =>
+  positionals.some((word) =>
+    ROWS.some((row) => row.name === word) ? name === word : name.startsWith(word),
+  ),
 );
+if (rows.length === 0) rows.push(...ROWS);
 const seconds = Number(values.seconds);
 const median = (list: readonly number[]): number =>
   [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]!;
