@@ -48,7 +48,7 @@ export interface ImportReport {
   readonly unresolvable: readonly ImportNote[];
 }
 
-const BATCH = 500;
+const BATCH = 1_000;
 /** Bytes of one line. */
 const MAX_LINE = 1024 * 1024;
 

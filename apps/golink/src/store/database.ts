@@ -1,5 +1,5 @@
 // What the store needs of a database: typed queries, and the one lookup that every visit makes.
-import type { Kysely, Transaction } from 'kysely';
+import type { Expression, Kysely, SqlBool, Transaction } from 'kysely';
 import { GolinkError } from '../errors.ts';
 import type { Link } from '../links.ts';
 import type { DatabaseKind, Tables } from './schema.ts';
@@ -14,6 +14,14 @@ export interface Database {
   find(id: string): Link | undefined | Promise<Link | undefined>;
   /** To be told when a transaction of ours has ended: the next `find` sees it. */
   committed(): void;
+  /** Inserts many rows of the same columns in one statement with one parameter. */
+  insertMany<T extends keyof Tables>(
+    tx: Transaction<Tables>,
+    table: T,
+    rows: readonly Readonly<Record<string, string | number | null>>[],
+  ): Promise<void>;
+  /** `column in (...)`, as one parameter. */
+  among(column: string, values: readonly string[]): Expression<SqlBool>;
   /** Holds other writers of one link back until the transaction ends. */
   lock(tx: Transaction<Tables>, id: string): Promise<void>;
   /** Whether the statement failed only because somebody else wrote at the same time. */

@@ -1,6 +1,6 @@
 // A PostgreSQL database, which several replicas may share. Every visit asks the database, so that no replica follows a
 // link as it was before a change that has been answered; visits of one turn of the event loop share a query.
-import { Kysely, Migrator, PostgresDialect, sql, type Transaction } from 'kysely';
+import { Kysely, Migrator, PostgresDialect, type SqlBool, sql, type Transaction } from 'kysely';
 import pg from 'pg';
 import { GolinkError } from '../errors.ts';
 import type { Link } from '../links.ts';
@@ -44,6 +44,16 @@ export async function openPostgres(address: string): Promise<Database> {
     reader: db,
     find: finder(pool),
     committed: () => {},
+    async insertMany(tx, table, rows) {
+      const columns = Object.keys(rows[0] ?? {});
+      if (columns.length === 0) return;
+      const names = sql.join(columns.map((name) => sql.ref(name)));
+      await sql`insert into ${sql.table(table)} (${names})
+        select ${names} from json_populate_recordset(null::${sql.table(table)}, ${JSON.stringify(rows)})`.execute(
+        tx,
+      );
+    },
+    among: (column, values) => sql<SqlBool>`${sql.ref(column)} = any(${values})`,
     async lock(tx: Transaction<Tables>, id: string) {
       await sql`select pg_advisory_xact_lock(hashtextextended(${id}, 0))`.execute(tx);
     },

@@ -4,7 +4,7 @@ import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, statSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import SqliteDatabase from 'better-sqlite3';
-import { type Dialect, Kysely, Migrator, SqliteDialect } from 'kysely';
+import { type Dialect, Kysely, Migrator, type SqlBool, SqliteDialect, sql } from 'kysely';
 import { GolinkError } from '../errors.ts';
 import type { Link } from '../links.ts';
 import { type Database, unusable } from './database.ts';
@@ -57,6 +57,16 @@ async function open(file: string, onClosed: () => void): Promise<Database> {
       db,
       reader: read,
       ...finder(reader),
+      async insertMany(tx, table, rows) {
+        const columns = Object.keys(rows[0] ?? {});
+        if (columns.length === 0) return;
+        const values = JSON.stringify(rows.map((row) => columns.map((column) => row[column])));
+        const picks = columns.map((_, i) => sql.raw(`value ->> ${i}`));
+        await sql`insert into ${sql.table(table)} (${sql.join(columns.map((name) => sql.ref(name)))})
+          select ${sql.join(picks)} from json_each(${values})`.execute(tx);
+      },
+      among: (column, values) =>
+        sql<SqlBool>`${sql.ref(column)} in (select value from json_each(${JSON.stringify(values)}))`,
       // A transaction that writes holds the whole file.
       lock: async () => {},
       isConflict: (failure) => codeOf(failure).startsWith('SQLITE_BUSY'),

@@ -38,8 +38,8 @@ const FLUSH_INTERVAL_MS = 5_000;
 /** What was deleted can be restored for so long, in seconds. */
 export const KEPT_DELETED_S: number = 30 * 86_400;
 const PURGE_EVERY = 60;
-/** Rows of one statement; databases limit its parameters. */
-const ROWS = 500;
+/** Of old links at once. */
+const PURGED = 500;
 
 export class Store implements AsyncDisposable {
   readonly database: Database;
@@ -133,16 +133,12 @@ export class Store implements AsyncDisposable {
     return this.write(async (tx) => {
       const wanted = new Map<string, Link>();
       for (const link of links) if (!wanted.has(link.id)) wanted.set(link.id, link);
-      for (const id of await taken(tx, [...wanted.keys()])) wanted.delete(id);
+      for (const id of await this.#taken(tx, [...wanted.keys()])) wanted.delete(id);
       const fresh = [...wanted.values()];
       if (fresh.length === 0) return new Set<Link>();
-      await forgetDeleted(tx, [...wanted.keys()]);
-      for (let i = 0; i < fresh.length; i += ROWS)
-        await tx
-          .insertInto('links')
-          .values(fresh.slice(i, i + ROWS).map(toRow))
-          .execute();
-      for (const link of fresh) await setAliases(tx, undefined, link);
+      await this.#forgetDeleted(tx, [...wanted.keys()]);
+      await this.database.insertMany(tx, 'links', fresh.map(toRow));
+      for (const link of fresh) if (link.aliases.length > 0) await setAliases(tx, undefined, link);
       await this.record(
         tx,
         'import',
@@ -167,7 +163,7 @@ export class Store implements AsyncDisposable {
     }
     if (before === undefined) {
       await refuseTaken(tx, after.id, after.short, undefined);
-      await forgetDeleted(tx, [after.id]);
+      await this.#forgetDeleted(tx, [after.id]);
       await tx.insertInto('links').values(toRow(after)).execute();
     } else {
       if (before.id !== after.id) await this.#move(tx, before, after);
@@ -188,11 +184,7 @@ export class Store implements AsyncDisposable {
       before: before === undefined ? null : toRecord(before),
       after: after === undefined ? null : toRecord(after),
     }));
-    for (let i = 0; i < rows.length; i += ROWS)
-      await tx
-        .insertInto('changes')
-        .values(rows.slice(i, i + ROWS))
-        .execute();
+    await this.database.insertMany(tx, 'changes', rows);
   }
 
   /** One transaction at a time, in order; run again when another process was in the way. */
@@ -245,12 +237,45 @@ export class Store implements AsyncDisposable {
   /** The history and the clicks go with the name. */
   async #move(tx: Transaction<Tables>, before: Link, after: Link): Promise<void> {
     await refuseTaken(tx, after.id, after.short, before.id);
-    await forgetDeleted(tx, [after.id]);
+    await this.#forgetDeleted(tx, [after.id]);
     const [from, to] = [before.id, after.id];
     await tx.updateTable('links').set({ id: to }).where('id', '=', from).execute();
     for (const table of ['changes', 'stats', 'visitors', 'aliases'] as const)
       await tx.updateTable(table).set({ link_id: to }).where('link_id', '=', from).execute();
     this.clicks.renamed(from, to);
+  }
+
+  /** Which of the IDs are names or other names of links. */
+  async #taken(tx: Transaction<Tables>, ids: readonly string[]): Promise<string[]> {
+    const links = await tx
+      .selectFrom('links')
+      .select('id')
+      .where(this.database.among('id', ids))
+      .where('deleted', 'is', null)
+      .execute();
+    const aliases = await tx
+      .selectFrom('aliases')
+      .select('id')
+      .where(this.database.among('id', ids))
+      .execute();
+    return [...links, ...aliases].map(({ id }) => id);
+  }
+
+  /** Rows of deleted links that are in the way of a new one, or too old; the history stays. */
+  async #forgetDeleted(tx: Transaction<Tables>, ids: readonly string[]): Promise<void> {
+    const gone = await tx
+      .deleteFrom('links')
+      .where(this.database.among('id', ids))
+      .where('deleted', 'is not', null)
+      .returning('id')
+      .execute();
+    if (gone.length === 0) return;
+    const among = this.database.among(
+      'link_id',
+      gone.map(({ id }) => id),
+    );
+    for (const table of ['stats', 'visitors'] as const)
+      await tx.deleteFrom(table).where(among).execute();
   }
 
   async #maintain(): Promise<void> {
@@ -262,10 +287,10 @@ export class Store implements AsyncDisposable {
         .selectFrom('links')
         .select('id')
         .where('deleted', '<', before)
-        .limit(ROWS)
+        .limit(PURGED)
         .execute();
       if (old.length > 0)
-        await forgetDeleted(
+        await this.#forgetDeleted(
           tx,
           old.map(({ id }) => id),
         );
@@ -310,23 +335,6 @@ export async function living(tx: Transaction<Tables>, id: string): Promise<Link 
   return row && fromRow(row);
 }
 
-/** Which of the IDs are names or other names of links. */
-async function taken(tx: Transaction<Tables>, ids: readonly string[]): Promise<string[]> {
-  const found: string[] = [];
-  for (let i = 0; i < ids.length; i += ROWS) {
-    const some = ids.slice(i, i + ROWS);
-    const links = await tx
-      .selectFrom('links')
-      .select('id')
-      .where('id', 'in', some)
-      .where('deleted', 'is', null)
-      .execute();
-    const aliases = await tx.selectFrom('aliases').select('id').where('id', 'in', some).execute();
-    for (const { id } of [...links, ...aliases]) found.push(id);
-  }
-  return found;
-}
-
 async function refuseTaken(
   tx: Transaction<Tables>,
   id: string,
@@ -343,22 +351,6 @@ async function refuseTaken(
     .executeTakeFirst();
   if (alias !== undefined && alias.id !== owner)
     throw new GolinkError('ERR_TAKEN', `${short} is another name of ${alias.short}.`);
-}
-
-/** Rows of deleted links that are in the way of a new one, or too old; the history stays. */
-async function forgetDeleted(tx: Transaction<Tables>, ids: readonly string[]): Promise<void> {
-  for (let i = 0; i < ids.length; i += ROWS) {
-    const gone = await tx
-      .deleteFrom('links')
-      .where('id', 'in', ids.slice(i, i + ROWS))
-      .where('deleted', 'is not', null)
-      .returning('id')
-      .execute();
-    if (gone.length === 0) continue;
-    const link_id = gone.map(({ id }) => id);
-    for (const table of ['stats', 'visitors'] as const)
-      await tx.deleteFrom(table).where('link_id', 'in', link_id).execute();
-  }
 }
 
 async function setAliases(
