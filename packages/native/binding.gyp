@@ -6,6 +6,7 @@
         "native/module.c",
         "native/netlink.c",
         "native/offload.c",
+        "native/offloadcheck.c",
         "native/tun.c",
         "native/udp.c"
       ],

@@ -9,7 +9,7 @@ int cove_export(napi_env env, napi_value exports, const char *name, napi_callbac
 
 NAPI_MODULE_INIT() {
   if (!cove_udp_init(env, exports) || !cove_tun_init(env, exports) ||
-      !cove_netlink_init(env, exports))
+      !cove_netlink_init(env, exports) || !cove_offloadcheck_init(env, exports))
     return NULL;
   return exports;
 }

@@ -9,5 +9,6 @@ int cove_export(napi_env env, napi_value exports, const char *name, napi_callbac
 int cove_udp_init(napi_env env, napi_value exports);
 int cove_tun_init(napi_env env, napi_value exports);
 int cove_netlink_init(napi_env env, napi_value exports);
+int cove_offloadcheck_init(napi_env env, napi_value exports);
 
 #endif
