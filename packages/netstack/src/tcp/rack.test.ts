@@ -147,6 +147,20 @@ both(
   },
 );
 
+both(
+  'a sender that never pauses still gets its probe and its timeout (RFC 8985 7.2, RFC 6298 5.1)',
+  (family) => {
+    const s = established({ family, syn: SACK, noDelay: true });
+    const start = s.now;
+    while (s.counter('tcp.timeouts') === 0 && s.now < start + 2000) {
+      s.write('x');
+      s.advance(5);
+    }
+    assert.ok(s.now - start <= 450, `first timeout after ${s.now - start} ms`);
+    assert.equal(s.counter('tcp.tail_loss_probes'), 1);
+  },
+);
+
 both('a probe that was not needed costs nothing (RFC 8985 7.4)', (family) => {
   const s = tenInFlight(family);
   s.arrives({ flags: 'A', seq: 1, ack: 8001 });

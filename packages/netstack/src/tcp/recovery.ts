@@ -295,7 +295,8 @@ export function armRetransmission(tcb: Tcb, now: number): void {
     return;
   }
   tcb.rexmitKind = Rexmit.TIMEOUT;
-  tcb.rexmitAt = now + tcb.rtt.timeout;
+  tcb.timeoutAt = now + tcb.rtt.timeout;
+  tcb.rexmitAt = tcb.timeoutAt;
   if (
     tcb.sackOk &&
     tcb.recovery === Recovery.OPEN &&

@@ -224,6 +224,8 @@ export class Tcb {
   // Deadlines; `rexmitKind` says what the first is for.
   rexmitKind: number = Rexmit.NONE;
   rexmitAt: number = NEVER;
+  /** When the retransmission timeout itself is due, should a probe come first. */
+  timeoutAt: number = NEVER;
   persistAt: number = NEVER;
   delayedAckAt: number = NEVER;
   keepAliveAt: number = NEVER;

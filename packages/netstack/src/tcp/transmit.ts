@@ -114,15 +114,13 @@ function sendData(ctx: TcpContext, tcb: Tcb): boolean {
   return quantum <= 0 && !tcb.cwndLimited;
 }
 
-/** RFC 6298 5.1: a running timeout is left alone; a probe timeout moves with each transmission (RFC 8985 7.2). */
+/** A probe timeout moves with each transmission (RFC 8985 7.2), but never past the timeout that runs (RFC 6298 5.1). */
 function restartAfterSend(tcb: Tcb, now: number): void {
-  if (tcb.rexmitKind === Rexmit.TIMEOUT && tcb.rexmitAt !== Number.POSITIVE_INFINITY) {
-    const at = tcb.rexmitAt;
-    armRetransmission(tcb, now);
-    if (tcb.rexmitKind === Rexmit.TIMEOUT) tcb.rexmitAt = at;
-    return;
-  }
+  const running = tcb.rexmitKind === Rexmit.NONE ? Number.POSITIVE_INFINITY : tcb.timeoutAt;
   armRetransmission(tcb, now);
+  if (running >= tcb.timeoutAt) return;
+  tcb.timeoutAt = running;
+  tcb.rexmitAt = tcb.rexmitKind === Rexmit.TIMEOUT ? running : Math.min(tcb.rexmitAt, running);
 }
 
 /** Sends segment `i` again, in pieces should the MSS have shrunk since. */
