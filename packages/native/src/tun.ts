@@ -128,7 +128,8 @@ export function netlink(message: Uint8Array): number {
 
 function functions(): TunFunctions {
   const native = binding() as TunFunctions | undefined;
-  if (native !== undefined) return native;
+  // An addon compiled from older sources lacks them.
+  if (native?.tunOpen !== undefined) return native;
   const why =
     process.platform !== 'linux'
       ? `network interfaces of our own exist on Linux only, this is ${process.platform}`
