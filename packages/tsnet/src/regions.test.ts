@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { afterEach, test } from 'node:test';
 import type { DERPMap } from '@cove/protocol/tailcfg';
-import type { UdpTransport } from './magicsock/udpsocket.ts';
+import { noUdp } from './testing/noudp.ts';
 import { TestTailnet, until } from './testing/tailnet.ts';
 
 let open: TestTailnet | undefined;
@@ -17,19 +17,6 @@ afterEach(async () => {
   await open?.close();
   open = undefined;
 });
-
-/** A machine without UDP: everything goes through relays. */
-function noUdp(): UdpTransport {
-  return {
-    port: () => 0,
-    send: () => false,
-    probe: () => false,
-    flush: () => {},
-    rebind: () => {},
-    dropped: 0,
-    close: () => {},
-  };
-}
 
 test('the home region is removed from the map: another is chosen, and open connections go on', async () => {
   const net = await tailnet(2);

@@ -316,6 +316,52 @@ test('a first map without Node and a frame of garbage end the stream, and the ne
   assert.equal(codes.at(-1), undefined);
 });
 
+test('a map with unknown members, null lists, zero times and a region that goes: taken as far as it makes sense', async () => {
+  const zero = '0001-01-01T00:00:00Z';
+  const peer = (id: number, fields: object): object => ({
+    ...selfNode(`nodekey:${String(id).repeat(64)}`, { ID: id, StableID: `n${id}` }),
+    Name: `peer${id}.example.ts.net.`,
+    Addresses: [`100.64.0.${id}/32`],
+    ...fields,
+  });
+  const region = (id: number): object => ({ RegionID: id, RegionCode: `r${id}`, Nodes: null });
+  const { control, probe } = await withControl({
+    stream: (stream) => {
+      const fields = {
+        FromTheFuture: { Deep: [1, { x: null }] },
+        Peers: [
+          peer(2, {
+            KeyExpiry: zero,
+            LastSeen: zero,
+            Endpoints: null,
+            AllowedIPs: null,
+            Tags: null,
+          }),
+          peer(3, { Capabilities: null, CapMap: null, Hostinfo: { Services: null, New: [] } }),
+        ],
+        DNSConfig: { Resolvers: null, Routes: null, ExtraRecords: null, Strange: true },
+        DERPMap: { Regions: { 1: region(1), 2: region(2), 3: null } },
+        Health: null,
+        SSHPolicy: { rules: null },
+      };
+      stream.send(firstMap(stream.request.NodeKey, fields, { KeyExpiry: zero, Endpoints: null }));
+    },
+  });
+  await probe.until(() => probe.maps.length > 0, 'the map');
+  const [first] = probe.maps;
+  assert.equal(first?.selfExpired, false, 'the zero time is never');
+  assert.deepEqual([...first.map.peers.keys()], [2, 3]);
+  assert.ok([...first.map.peers.values()].every((each) => each.Expired !== true));
+  assert.deepEqual(Object.keys(first.map.derpMap?.Regions ?? {}), ['1', '2']);
+  control.streams[0]!.send({ DERPMap: { Regions: { 2: region(2) } }, PeersChanged: null });
+  await probe.until(() => probe.maps.length > 1, 'the removal');
+  assert.deepEqual(Object.keys(probe.maps.at(-1)!.map.derpMap?.Regions ?? {}), ['2']);
+  assert.deepEqual(
+    probe.problems.filter((problem) => problem !== undefined),
+    [],
+  );
+});
+
 test('120 seconds without a message: the stream is dead (7.4)', async () => {
   let fire = (): void => {};
   const clock: Clock = {
