@@ -41,6 +41,11 @@ export class Assembler {
     return low;
   }
 
+  /** Index of the first interval that ends after `seq`. */
+  after(seq: number): number {
+    return this.#search((seq + 1) >>> 0);
+  }
+
   /** Is the whole of [left, right) here already? */
   covers(left: number, right: number): boolean {
     const i = this.#search(right);

@@ -273,7 +273,8 @@ function unacceptable(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void {
   if (tcb.state === State.TIME_WAIT && flags & Flag.FIN && end === tcb.rcvNxt) {
     tcb.lingerAt = ctx.now + ctx.options.timeWait;
   }
-  if (segment.payloadLength > 0 && seqLe(end, tcb.rcvNxt) && seqLt(segment.seq, end)) {
+  const old = seqDiff(tcb.rcvNxt, segment.seq);
+  if (segment.payloadLength > 0 && seqLe(end, tcb.rcvNxt) && old <= Math.max(tcb.rcvBuf, 65535)) {
     ctx.counters.add(Counter['tcp.duplicates']);
     if (tcb.sackOk) {
       tcb.dsackLeft = segment.seq;
@@ -286,10 +287,9 @@ function unacceptable(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void {
     challenge(ctx, tcb);
     return;
   }
-  if (length > 0 || segment.seq !== tcb.rcvNxt) {
-    if (length > 0) emitSegment(ctx, tcb, tcb.sndNxt, Flag.ACK, 0);
-    else challenge(ctx, tcb);
-  }
+  // Probes of a closed window, keep-alives and repeated FINs are answered each time; what an injector could guess, not.
+  if (length > 0 && old >= 0 && old <= length) emitSegment(ctx, tcb, tcb.sndNxt, Flag.ACK, 0);
+  else if (length > 0 || old !== 0) challenge(ctx, tcb);
 }
 
 /** RFC 5961 3.2. */

@@ -2,7 +2,7 @@
 // sequence number.
 import { Assembler } from './assembler.ts';
 import type { BufferPool } from './bufferpool.ts';
-import { seqDiff } from './seq.ts';
+import { seqDiff, seqLt } from './seq.ts';
 
 const CHUNK_LIMIT = 65536;
 
@@ -101,18 +101,31 @@ export class OutOfOrderBuffer {
     return this.#ring.length;
   }
 
-  /** Stores payload starting at `seq`; false when it makes one hole too many. */
+  /**
+   * Stores payload starting at `seq`; false when it makes one hole too many. What is here already stands, whatever a later
+   * segment claims.
+   */
   put(next: number, seq: number, from: Uint8Array, offset: number, count: number): boolean {
+    const { intervals } = this;
     const end = (seq + count) >>> 0;
     const span = seqDiff(end, next);
     if (span > this.#ring.length) this.#grow(span);
-    if (!this.intervals.add(seq, end)) return false;
-    const mask = this.#ring.length - 1;
-    const start = seq & mask;
+    let at = seq;
+    for (let i = intervals.after(seq); seqLt(at, end); i++) {
+      const overlaps = i < intervals.count && seqLt(intervals.left(i), end);
+      const stop = overlaps ? intervals.left(i) : end;
+      if (seqLt(at, stop)) this.#write(at, from, offset + seqDiff(at, seq), seqDiff(stop, at));
+      if (!overlaps) break;
+      at = intervals.right(i);
+    }
+    return intervals.add(seq, end);
+  }
+
+  #write(seq: number, from: Uint8Array, offset: number, count: number): void {
+    const start = seq & (this.#ring.length - 1);
     const first = Math.min(count, this.#ring.length - start);
     this.#ring.set(from.subarray(offset, offset + first), start);
     if (first < count) this.#ring.set(from.subarray(offset + first, offset + count), 0);
-    return true;
   }
 
   /** Moves what became contiguous with `next` into `queue`; returns the new RCV.NXT. */
