@@ -29,8 +29,10 @@ export async function openPostgres(address: string): Promise<Database> {
     types,
     application_name: 'golink',
   });
-  // A connection that breaks while nobody uses it is replaced; without a listener it would end the process.
+  // A connection that breaks is replaced, and whoever uses it has an error from its query; without listeners the event
+  // would end the process.
   pool.on('error', () => {});
+  pool.on('connect', (client) => void client.on('error', () => {}));
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   try {
     await migrate(db, pool, where);
