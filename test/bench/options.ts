@@ -22,7 +22,7 @@ export const USAGE: string = `npm run bench -- [options]
   --only A,B         only these cases: ${CASES.join(', ')}
   --pairs A,B        only these pairings: ${Object.keys(PAIRINGS).join(', ')}
   --rounds N         how often everything is measured, alternating (default 5)
-  --seconds S        of every single measurement (default 2)
+  --seconds S        of every single measurement (default 1.5)
   --continue         add the rounds to the results in docs/performance.json; else they replace what they measure anew
   --profile          CPU profiles of Cove's streams, as text under docs/performance, in place of measurements
   --page             write docs/performance.md from the results, measure nothing
@@ -54,7 +54,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | 'help' {
   return {
     quick,
     rounds: positive('--rounds', values.rounds, quick ? 1 : 5),
-    seconds: positive('--seconds', values.seconds, quick ? 1.5 : 2),
+    seconds: positive('--seconds', values.seconds, 1.5),
     cases: new Set(choose('--only', values.only, CASES, quick ? QUICK_CASES : CASES)),
     pairings: choose('--pairs', values.pairs, ALL, quick ? QUICK_PAIRINGS : ALL),
     continue: values.continue,
