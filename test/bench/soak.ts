@@ -1,7 +1,7 @@
 // npm run soak -- [--minutes N] [--json FILE]
 // Two nodes in two processes at full rate in both directions, with connections that come and go beside it, for N minutes
 // (default 10). Nothing may grow: what lives after a forced collection, the resident set, timers, sockets. Every sample is of
-// one node after `gc()`; the first fifth warms up and does not count.
+// one node after `gc()`; the first half minute, and the first fifth of a long run, do not count.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -37,6 +37,8 @@ export type SoakOrder =
   | { readonly kind: 'stop' };
 
 const SAMPLE_EVERY = 5000;
+/** Samples that never count, while windows, pools and the compiler settle. */
+const WARM_UP = 6;
 const MiB = 1 << 20;
 /** What may be added between the first half and the second: a share, or an amount if that is more. */
 const GROWTH = {
@@ -58,12 +60,18 @@ async function ask(child: ChildProcess, order: SoakOrder): Promise<SoakSample> {
   return answer;
 }
 
+function liveMiB({ heapUsed, external }: SoakSample): string {
+  return ((heapUsed + external) / MiB).toFixed(1);
+}
+
 function median(list: readonly number[]): number {
   return [...list].sort((a, b) => a - b)[list.length >> 1] ?? 0;
 }
 
 const children: ChildProcess[] = [];
 const samples: Record<string, SoakSample[]> = {};
+/** Before the load. */
+const idle: Record<string, SoakSample> = {};
 await using tailnet = await TestTailnet.start();
 try {
   for (const name of ['left', 'right']) {
@@ -77,6 +85,8 @@ try {
     await once(child, 'message');
   }
   const [left, right] = children as [ChildProcess, ChildProcess];
+  idle['left'] = await ask(left, { kind: 'sample' });
+  idle['right'] = await ask(right, { kind: 'sample' });
   left.send({ kind: 'load', peer: 'right' } satisfies SoakOrder);
   right.send({ kind: 'load', peer: 'left' } satisfies SoakOrder);
   const until = Date.now() + minutes * 60_000;
@@ -105,7 +115,8 @@ function report(rest: Readonly<Record<string, SoakSample>>): void {
   const complaints: string[] = [];
   const results: Record<string, unknown> = {};
   for (const [name, all] of Object.entries(samples)) {
-    const counted = all.slice(Math.ceil(all.length / 5));
+    const counted = all.slice(Math.max(WARM_UP, Math.ceil(all.length / 5)));
+    if (counted.length < 4) throw new Error('too short to tell: at least one minute');
     const half = counted.length >> 1;
     const measures: Record<keyof typeof GROWTH, (sample: SoakSample) => number> = {
       rss: ({ rss }) => rss,
@@ -135,6 +146,7 @@ function report(rest: Readonly<Record<string, SoakSample>>): void {
       exchanges: last.exchanges,
       growth,
       delayP99: Number(median(counted.map(({ delayP99 }) => delayP99)).toFixed(1)),
+      before: idle[name],
       afterwards: rest[name],
     };
     console.log(
@@ -142,7 +154,7 @@ function report(rest: Readonly<Record<string, SoakSample>>): void {
         `rss ${growth['rss']!.map((v) => (v / MiB).toFixed(0)).join(', ')} MiB; ` +
         `live ${growth['live']!.map((v) => (v / MiB).toFixed(1)).join(', ')} MiB; ` +
         `connections ${growth['connections']!.join(', ')}; timers ${growth['timers']!.join(', ')}; ` +
-        `afterwards live ${((rest[name]!.heapUsed + rest[name]!.external) / MiB).toFixed(1)} MiB`,
+        `live before ${liveMiB(idle[name]!)}, afterwards ${liveMiB(rest[name]!)} MiB`,
     );
   }
   if (values.json !== undefined) {
