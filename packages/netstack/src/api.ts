@@ -47,6 +47,11 @@ export interface StackOptions {
    * cheaper than the default, a new Uint8Array.
    */
   readonly allocate?: (length: number) => Uint8Array;
+  /**
+   * Segments with data that all connections together send in one poll; the rest has to wait for the next. Default 128. A
+   * driver that hands in fewer packets between two polls than this drowns what it reads in what it sends.
+   */
+  readonly segmentsPerPoll?: number;
   /** Accept packets to any destination address, and let sockets use any local address. Default false. */
   readonly promiscuous?: boolean;
   /** A SYN no listener takes. The handshake waits until the request is accepted or refused; absent: reset. */

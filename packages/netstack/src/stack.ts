@@ -37,6 +37,8 @@ const ROUNDS = 4;
 /** Full segments acknowledged together within one batch. */
 const SEGMENTS_PER_ACK = 8;
 const SEGMENTS_PER_ACK_COALESCED = 16;
+/** Two quanta: a train of datagrams is full, and what was received in the meantime is soon read. */
+const SEGMENTS_PER_POLL = 128;
 
 const FAULT_COUNTERS: Readonly<Record<number, number>> = {
   [IpFault.TRUNCATED]: Counter['drop.ip.truncated'],
@@ -59,6 +61,7 @@ export class Stack {
   readonly #output: StackOptions['output'];
   readonly #wakeDriver: (() => void) | undefined;
   readonly #promiscuous: boolean;
+  readonly #segmentsPerPoll: number;
   readonly #packet = new IpPacket();
   #own: AddressEntry[] = [];
   #loopback: Uint8Array[] = [];
@@ -79,6 +82,7 @@ export class Stack {
     const random = randomNumbers(options.randomBytes);
     this.#output = options.output;
     this.#wakeDriver = options.wake;
+    this.#segmentsPerPoll = options.segmentsPerPoll ?? SEGMENTS_PER_POLL;
     this.#promiscuous = options.promiscuous ?? false;
     this.#addresses = new AddressTable(u32(options.randomBytes(4), 0));
     this.#reassembler = new Reassembler(this.#counters);
@@ -215,6 +219,7 @@ export class Stack {
    */
   poll(now: number): void {
     this.#ctx.now = now;
+    this.#ctx.budget = this.#segmentsPerPoll;
     this.#busy = true;
     this.#woken = false;
     try {

@@ -1,6 +1,7 @@
 // Packets between wireguard and netstack: who sent it, may it pass, where does it go. Synchronous, and without
 // allocation for ordinary packets.
 
+import { hasUdpTrains } from '@cove/native';
 import { Stack, type StackOptions } from '@cove/netstack';
 import type { Crypto } from '@cove/protocol/crypto';
 import { type DiscoPublic, discoPublic, nodePublic, type PrivateKey } from '@cove/protocol/keys';
@@ -25,6 +26,13 @@ import { type KernelSink, TO_MACHINE, TO_STACK, takers } from './tun/share.ts';
 
 /** Peers that we began with and that have been silent this long cost nothing any more. */
 const FORGET_AFTER = 600_000;
+
+/**
+ * Segments sent per turn. In the same turn the sockets read about as many, so that a node that sends to another one of
+ * the same process does not fill its socket faster than it is read.
+ */
+const SEGMENTS_WITH_TRAINS = 128;
+const SEGMENTS = 32;
 
 export interface DataPathSink {
   transmit(peer: Peer, buf: Uint8Array, offset: number, length: number): void;
@@ -107,6 +115,7 @@ export class DataPath {
       randomBytes: crypto.randomBytes,
       output: (buf, offset, length) => this.#output(buf, offset, length),
       slots: outputSlot(),
+      segmentsPerPoll: hasUdpTrains() ? SEGMENTS_WITH_TRAINS : SEGMENTS,
       allocate: chunk,
       wake: () => sink.wake(),
       // No listener, no answer: stock nodes are silent about closed UDP ports.

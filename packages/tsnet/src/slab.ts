@@ -1,7 +1,7 @@
 // Packet memory of a thread, shared by all nodes in it: nothing here outlives the call it is used in. It lies where the
 // cipher seals and opens without copying.
 import { nodeCrypto } from '@cove/crypto';
-import { hasUdpTrains, UDP_MESSAGES, UDP_ROOM_LENGTH } from '@cove/native';
+import { UDP_MESSAGES, UDP_ROOM_LENGTH } from '@cove/native';
 import type { SlotSource } from '@cove/netstack';
 
 /** WireGuard's header before a packet, its padding and tag behind; the stack's MTU fits between. */
@@ -19,9 +19,7 @@ export function outputSlot(): SlotSource {
 
 /** Where datagrams are read to: as many messages as the system may hand over at once. */
 export function receiveRoom(): Uint8Array {
-  room ??= nodeCrypto().allocSlab(
-    hasUdpTrains() ? UDP_MESSAGES * UDP_ROOM_LENGTH : UDP_ROOM_LENGTH,
-  );
+  room ??= nodeCrypto().allocSlab(UDP_MESSAGES * UDP_ROOM_LENGTH);
   return room;
 }
 

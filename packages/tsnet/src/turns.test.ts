@@ -50,6 +50,8 @@ test('a time in the past means another turn at once, one in the future a timer',
   assert.equal(count, 2);
   next = undefined;
   clock.advance(1);
+  assert.equal(count, 2, 'what can be read comes first');
+  await immediate();
   assert.equal(count, 3);
   assert.equal(clock.pending, 0);
 });
@@ -75,10 +77,28 @@ test('an earlier time moves the timer, a later one leaves it to find nothing due
   assert.equal(clock.pending, 1);
   times.length = 0;
   clock.advance(40);
+  await immediate();
   assert.deepEqual(times, [40]);
   next = undefined;
   clock.advance(160);
+  await immediate();
   assert.deepEqual(times, [40, 200]);
+});
+
+test('a timer and a wake of one pass of the event loop are one turn', async () => {
+  const clock = new VirtualClock();
+  let count = 0;
+  const driver = new Turns(clock, (now) => {
+    count++;
+    return count === 1 ? now + 10 : undefined;
+  });
+  driver.wake();
+  await immediate();
+  driver.wake();
+  clock.advance(10);
+  await immediate();
+  await immediate();
+  assert.equal(count, 2);
 });
 
 test('after stop nothing runs', async () => {

@@ -72,7 +72,8 @@ export class Turns {
     this.#timerAt = at;
     this.#timer = this.#clock.schedule(delay, () => {
       this.#timerAt = Number.POSITIVE_INFINITY;
-      this.#run();
+      // Not at once: what can be read is read first, and the event loop comes by once, not twice, for what is sent.
+      this.wake();
     });
   }
 }

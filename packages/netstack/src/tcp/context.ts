@@ -64,6 +64,8 @@ export class TcpContext implements TcpMemory {
   paused = false;
   /** Full segments acknowledged together within the present batch. */
   segmentsPerAck = 8;
+  /** Segments with data that connections may still send in this poll. */
+  budget = 0;
   owner!: TcpOwner;
   /** Scratch for the segment being written. */
   readonly out: TcpSegment = new TcpSegment();

@@ -81,6 +81,7 @@ export class TcpLayer implements TcpOwner {
     this.#hooks = hooks;
     this.#visits = new Visits(
       (tcb) => this.#visit(tcb),
+      () => ctx.budget <= 0,
       () => hooks.wake(),
     );
     this.#listeners = new Listeners(ports, addresses, (tcb) => {

@@ -77,7 +77,10 @@ function sendData(ctx: TcpContext, tcb: Tcb): boolean {
     return false;
   }
   const { sent } = tcb;
-  let quantum = QUANTUM;
+  if (ctx.budget <= 0)
+    return tcb.unsent > 0 || sent.lostBytes > 0 || (tcb.finQueued && !tcb.finSent);
+  const allowed = Math.min(QUANTUM, ctx.budget);
+  let quantum = allowed;
   const wasIdle = sent.count === 0;
   if (tcb.fullMss > 0 && tcb.recovery === Recovery.OPEN) raiseWhenOld(ctx, tcb);
   if (wasIdle && tcb.unsent > 0 && ctx.now - tcb.lastSendAt > tcb.rtt.rto) tcb.congestion.onIdle();
@@ -110,6 +113,7 @@ function sendData(ctx: TcpContext, tcb: Tcb): boolean {
       if (tcb.rexmitKind !== Rexmit.REORDER) restartAfterSend(tcb, ctx.now);
     }
   }
+  ctx.budget -= allowed - Math.max(0, quantum);
   tcb.flightSent = tcb.flight;
   return quantum <= 0 && !tcb.cwndLimited;
 }

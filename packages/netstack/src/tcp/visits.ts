@@ -1,5 +1,6 @@
 // Which connections are due a visit, in the order in which they became due. A connection that used up its quantum comes
-// again in the next poll, behind those that are waiting, so that a bulk flow does not delay an interactive one.
+// again in the next poll, behind those that are waiting, so that a bulk flow does not delay an interactive one. First of
+// all come those that found the budget of the poll spent.
 import type { Tcb } from './tcb.ts';
 
 /** How often one poll goes over connections that callbacks made due again. */
@@ -9,12 +10,15 @@ export class Visits {
   #due: Tcb[] = [];
   #visiting: Tcb[] = [];
   #again: Tcb[] = [];
+  #unserved: Tcb[] = [];
+  readonly #isSpent: () => boolean;
   readonly #visit: (tcb: Tcb) => boolean;
   readonly #wake: () => void;
 
-  /** `visit` returns true when the connection has more to send than one turn allows. */
-  constructor(visit: (tcb: Tcb) => boolean, wake: () => void) {
+  /** `visit` returns true when the connection has more to send than one turn allows; `isSpent`: no other may send. */
+  constructor(visit: (tcb: Tcb) => boolean, isSpent: () => boolean, wake: () => void) {
     this.#visit = visit;
+    this.#isSpent = isSpent;
     this.#wake = wake;
   }
 
@@ -31,7 +35,8 @@ export class Visits {
 
   run(): void {
     for (let round = 0; round < ROUNDS && this.#due.length > 0; round++) this.#visitAll();
-    if (this.#again.length === 0) return;
+    for (const tcb of this.#unserved) this.touch(tcb);
+    this.#unserved.length = 0;
     for (const tcb of this.#again) this.touch(tcb);
     this.#again.length = 0;
   }
@@ -45,7 +50,8 @@ export class Visits {
       for (; done < list.length; done++) {
         const tcb = list[done]!;
         tcb.dirty = false;
-        if (this.#visit(tcb)) this.#again.push(tcb);
+        const isSpent = this.#isSpent();
+        if (this.#visit(tcb)) (isSpent ? this.#unserved : this.#again).push(tcb);
       }
     } finally {
       // A handler threw: the rest keeps its turn.
