@@ -93,7 +93,7 @@ test('UDP: datagrams of every size cross both families, in fragments beyond the 
   }
 });
 
-test('UDP: a closed port answers with ICMP, and the sender hears ECONNREFUSED', () => {
+test('UDP: a closed port answers with ICMP, and the sender hears ECONNREFUSED (RFC 1122 4.1.3.1)', () => {
   const { network, a } = pair();
   for (const address of [B4, B6]) {
     const errors: unknown[] = [];
@@ -154,7 +154,7 @@ test('UDP: arguments are checked, and a closed socket says so', () => {
   stack.bindUdp({ port: 7, receive() {} });
 });
 
-test('ping: echo comes back with its payload and a round-trip time; silence times out', () => {
+test('ping: echo comes back with its payload and a round-trip time; silence times out (RFC 792, RFC 4443 4)', () => {
   const { network, a } = pair();
   for (const address of [B4, B6, '100.64.0.9']) {
     const results: PingResult[] = [];

@@ -30,18 +30,21 @@ both('simultaneous close: CLOSING, then TIME-WAIT (RFC 9293 3.6, figure 13)', (f
   assert.equal(s.events, 'ended finished closed');
 });
 
-both('half close: data arrives and is acknowledged after our FIN, until theirs', (family) => {
-  const s = inState('FIN-WAIT-2', family);
-  s.arrives({ flags: 'A', seq: 1, ack: 2, data: 'late' });
-  assert.equal(s.app.received, 'late');
-  s.advance(100_000);
-  assert.equal(s.state, 'FIN-WAIT-2', 'a half-open reader may wait for ever');
-  s.clear();
-  s.arrives({ flags: 'FA', seq: 5, ack: 2, data: 'st' });
-  s.expect({ flags: 'A', ack: 8 });
-  assert.equal(s.app.received, 'latest');
-  assert.equal(s.state, 'TIME-WAIT');
-});
+both(
+  'half close: data arrives and is acknowledged after our FIN, until theirs (RFC 9293 3.6.1)',
+  (family) => {
+    const s = inState('FIN-WAIT-2', family);
+    s.arrives({ flags: 'A', seq: 1, ack: 2, data: 'late' });
+    assert.equal(s.app.received, 'late');
+    s.advance(100_000);
+    assert.equal(s.state, 'FIN-WAIT-2', 'a half-open reader may wait for ever');
+    s.clear();
+    s.arrives({ flags: 'FA', seq: 5, ack: 2, data: 'st' });
+    s.expect({ flags: 'A', ack: 8 });
+    assert.equal(s.app.received, 'latest');
+    assert.equal(s.state, 'TIME-WAIT');
+  },
+);
 
 both("half close: we may go on sending after the peer's FIN", (family) => {
   const s = inState('CLOSE-WAIT', family);

@@ -30,7 +30,7 @@ for (const make of [(): NewReno => new NewReno(MSS), (): Cubic => new Cubic(MSS)
     assert.equal(cc.ssthresh, 2000);
   });
 
-  test(`${name}: a timeout sets one segment; a second one for the same data keeps ssthresh`, () => {
+  test(`${name}: a timeout sets one segment; a second one for the same data keeps ssthresh (RFC 5681 3.1)`, () => {
     const cc = make();
     cc.cwnd = 40_000;
     cc.onTimeout(40_000, 0, true);

@@ -307,7 +307,7 @@ both('connect and listen report what is taken with EADDRINUSE', (family) => {
 });
 
 both(
-  'a specific listener goes before the wildcard one; closing it drops its handshakes',
+  'a specific listener goes before the wildcard one; closing it drops its handshakes (RFC 9293 3.9.1 MUST-41..43)',
   (family) => {
     const s = new Script({ family });
     s.listen();

@@ -127,23 +127,26 @@ both('without SACK agreed no blocks are sent', (family) => {
   s.expect({ flags: 'A', ack: 1, sack: [] });
 });
 
-both('overlapping segments deliver each byte once, whatever the order', (family) => {
-  const text = 'The quick brown fox jumps over the lazy dog';
-  const piece = fc.record({
-    at: fc.integer({ min: 0, max: text.length - 1 }),
-    length: fc.integer({ min: 1, max: text.length }),
-  });
-  fc.assert(
-    fc.property(fc.array(piece, { maxLength: 12 }), fc.boolean(), (pieces, sackOk) => {
-      const s = established({ family, syn: { mss: 1000, sackOk } });
-      for (const { at, length } of [...pieces, { at: 0, length: text.length }]) {
-        s.arrives({ flags: 'A', seq: 1 + at, ack: 1, data: text.slice(at, at + length) });
-      }
-      assert.equal(s.app.received, text);
-    }),
-    { numRuns: 100 },
-  );
-});
+both(
+  'overlapping segments deliver each byte once, whatever the order (RFC 9293 3.10.7.4)',
+  (family) => {
+    const text = 'The quick brown fox jumps over the lazy dog';
+    const piece = fc.record({
+      at: fc.integer({ min: 0, max: text.length - 1 }),
+      length: fc.integer({ min: 1, max: text.length }),
+    });
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 12 }), fc.boolean(), (pieces, sackOk) => {
+        const s = established({ family, syn: { mss: 1000, sackOk } });
+        for (const { at, length } of [...pieces, { at: 0, length: text.length }]) {
+          s.arrives({ flags: 'A', seq: 1 + at, ack: 1, data: text.slice(at, at + length) });
+        }
+        assert.equal(s.app.received, text);
+      }),
+      { numRuns: 100 },
+    );
+  },
+);
 
 both(
   'beyond 1024 holes segments are dropped and counted, and the stream still completes',
@@ -219,37 +222,40 @@ both('acceptability follows the table of RFC 9293 3.4', (family) => {
   );
 });
 
-both('the right edge of the window never moves left (RFC 7323 2.4)', (family) => {
-  const step = fc.record({
-    length: fc.integer({ min: 1, max: 1240 }),
-    ahead: fc.boolean(),
-    read: fc.boolean(),
-  });
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const tcp = { receiveBuffer: 20_000, receiveBufferLimit: 200_000 };
-      const s = established({ family, tcp, syn: { mss: 1240, scale: 0, sackOk: true } });
-      s.app.reading = false;
-      let seq = 1;
-      let edge = 0;
-      for (const { length, ahead, read } of steps) {
-        s.arrives({ flags: 'A', seq: ahead ? seq + 3000 : seq, ack: 1, length });
-        if (read) s.app.drain(s.socket);
-        s.now += 5;
-        s.poll();
-        for (const out of s.out) {
-          const right = ((out.ack - s.peerIss) | 0) + out.window * 4;
-          assert.ok(right >= edge, `edge ${edge} moved left to ${right}`);
-          edge = right;
-          seq = (out.ack - s.peerIss) | 0;
+both(
+  'the right edge of the window never moves left (RFC 9293 3.8.6.2.2 MUST-39, RFC 7323 2.4)',
+  (family) => {
+    const step = fc.record({
+      length: fc.integer({ min: 1, max: 1240 }),
+      ahead: fc.boolean(),
+      read: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const tcp = { receiveBuffer: 20_000, receiveBufferLimit: 200_000 };
+        const s = established({ family, tcp, syn: { mss: 1240, scale: 0, sackOk: true } });
+        s.app.reading = false;
+        let seq = 1;
+        let edge = 0;
+        for (const { length, ahead, read } of steps) {
+          s.arrives({ flags: 'A', seq: ahead ? seq + 3000 : seq, ack: 1, length });
+          if (read) s.app.drain(s.socket);
+          s.now += 5;
+          s.poll();
+          for (const out of s.out) {
+            const right = ((out.ack - s.peerIss) | 0) + out.window * 4;
+            assert.ok(right >= edge, `edge ${edge} moved left to ${right}`);
+            edge = right;
+            seq = (out.ack - s.peerIss) | 0;
+          }
+          assert.ok(s.socket.readable <= 200_000 + 64);
+          s.clear();
         }
-        assert.ok(s.socket.readable <= 200_000 + 64);
-        s.clear();
-      }
-    }),
-    { numRuns: 100 },
-  );
-});
+      }),
+      { numRuns: 100 },
+    );
+  },
+);
 
 both('the receive buffer grows with what the application takes, up to its limit', (family) => {
   const limit = 1024 * 1024;
@@ -326,24 +332,27 @@ both('urgent data is delivered in line (RFC 9293 3.8.5, MUST-30)', (family) => {
   assert.equal(s.app.received, 'now!');
 });
 
-both('a bad checksum, a short header and a bad data offset are dropped and counted', (family) => {
-  const s = new Script({ family });
-  s.listen();
-  const good = s.packet({ flags: 'S', seq: 0 });
-  const bad = new Uint8Array(good);
-  const header = family === 4 ? 20 : 40;
-  bad[header + 4]! ^= 1;
-  s.stack.input(bad, 0, bad.length, s.now);
-  assert.equal(s.counter('drop.tcp.checksum'), 1);
-  const offset = new Uint8Array(good);
-  offset[header + 12] = 0x40;
-  s.stack.input(offset, 0, offset.length, s.now);
-  offset[header + 12] = 0xf0;
-  s.stack.input(offset, 0, offset.length, s.now);
-  assert.equal(s.counter('drop.tcp.malformed'), 2);
-  s.poll();
-  s.expectNothing();
-});
+both(
+  'a bad checksum, a short header and a bad data offset are dropped and counted (RFC 9293 3.1 MUST-3)',
+  (family) => {
+    const s = new Script({ family });
+    s.listen();
+    const good = s.packet({ flags: 'S', seq: 0 });
+    const bad = new Uint8Array(good);
+    const header = family === 4 ? 20 : 40;
+    bad[header + 4]! ^= 1;
+    s.stack.input(bad, 0, bad.length, s.now);
+    assert.equal(s.counter('drop.tcp.checksum'), 1);
+    const offset = new Uint8Array(good);
+    offset[header + 12] = 0x40;
+    s.stack.input(offset, 0, offset.length, s.now);
+    offset[header + 12] = 0xf0;
+    s.stack.input(offset, 0, offset.length, s.now);
+    assert.equal(s.counter('drop.tcp.malformed'), 2);
+    s.poll();
+    s.expectNothing();
+  },
+);
 
 both(
   'keep-alive: off by default; probes an idle peer and gives up after the count (RFC 9293 3.8.4)',

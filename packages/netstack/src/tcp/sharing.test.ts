@@ -53,7 +53,7 @@ test('CUBIC and Reno get equal shares at 20 ms, within 30 % (RFC 9438 4.3)', () 
   assert.ok(ratio > 0.7 && ratio < 1.3, `${ratio.toFixed(2)} to 1`);
 });
 
-test('slow start loses less than half a queue of a hundred packets; without HyStart++ it would be all of it (RFC 9406)', () => {
+test('slow start loses less than half a queue of a hundred packets (RFC 9406)', () => {
   for (const [delay, rate] of [
     [2, 1250],
     [10, 1250],

@@ -181,7 +181,7 @@ test('two flows of one host share a narrow link', () => {
   assert.ok(Math.min(first!, second!) > 0.2 * total, `${first} and ${second}`);
 });
 
-test('a peer that vanishes ends every connection within R2 and frees everything', () => {
+test('a peer that vanishes ends every connection within R2 and frees everything (RFC 9293 3.8.3)', () => {
   const network = new SimNetwork(4, { delay: 5 });
   const a = network.add('a', ['10.0.0.1']);
   const b = network.add('b', ['10.0.0.2']);

@@ -13,7 +13,7 @@ test('checksum: the example of RFC 1071 3', () => {
   assert.equal(sumBytes(fromHex('0001f203f4f5f6f7'), 0, 8), 0xddf2);
 });
 
-test('checksum: the fast sum agrees with the byte loop at every offset and length', () => {
+test('checksum: the fast sum agrees with the byte loop at every offset and length (RFC 1071 2, RFC 9293 3.1 MUST-2)', () => {
   const checksum = new InternetChecksum();
   fc.assert(
     fc.property(
@@ -199,7 +199,7 @@ function pickStale(back: TcpSegment, segment: TcpSegment): Partial<TcpSegment> {
   return segment.hasTimestamps ? {} : { tsVal: back.tsVal, tsEcr: back.tsEcr };
 }
 
-test('TCP: options of illegal length end or are skipped, and nothing is read beyond the header (MUST-7, 64)', () => {
+test('TCP: options of illegal length end or are skipped, and nothing is read beyond the header (RFC 9293 3.1 MUST-7, MUST-64)', () => {
   const cases: [string, Partial<TcpSegment>][] = [
     ['02000000', { mss: 0 }],
     ['02010000', { mss: 0 }],
@@ -228,7 +228,7 @@ test('TCP: options of illegal length end or are skipped, and nothing is read bey
   }
 });
 
-test('any bytes parse or are refused, and offsets stay inside', () => {
+test('any bytes parse or are refused, and offsets stay inside (RFC 9293 3.1)', () => {
   const packet = new IpPacket();
   const segment = new TcpSegment();
   fc.assert(
