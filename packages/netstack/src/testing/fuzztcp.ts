@@ -99,6 +99,7 @@ class Machine implements TcpHandler {
   #irs = 0;
   #reading = true;
   #closedCalls = 0;
+  #steps = 0;
   /** Everything emitted, hashed: equal for equal inputs. */
   digest = 0;
 
@@ -171,6 +172,8 @@ class Machine implements TcpHandler {
       this.#send(Flag.ACK, 1, 1, 60_000, 0);
     }
     this.#step();
+    // A machine that got nowhere would find nothing.
+    assert.equal(this.#live?.state, State.ESTABLISHED);
   }
 
   readable(): void {
@@ -393,6 +396,8 @@ class Machine implements TcpHandler {
   #step(): void {
     this.#ctx.now = this.#now;
     for (let i = 0; i < 64; i++) {
+      // As if others had sent before in this poll.
+      this.#ctx.budget = this.#steps++ % 4 === 0 ? 1 : 64;
       this.#layer.poll();
       if (!this.#layer.due) break;
       this.#now += 0.01;
