@@ -138,7 +138,8 @@ test('a server that crashes loses nothing answered; replicas say what is wrong a
         if (status === 201) answered.push(short);
       }
     })();
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    while (answered.length < 12 * (round + 1))
+      await new Promise((resolve) => setTimeout(resolve, 5));
     postgres.crash();
     const { status, body } = await replica.api('GET', '/links');
     assert.equal(status, 500);
@@ -152,7 +153,6 @@ test('a server that crashes loses nothing answered; replicas say what is wrong a
     postgres.start();
     assert.equal((await replica.api('GET', '/links')).status, 200);
   }
-  assert.ok(answered.length > 30, String(answered.length));
   for (const short of answered)
     assert.equal((await replica.send('GET', `/${short}`)).location, 'http://x/', short);
 });
