@@ -7,12 +7,16 @@ import { type IpPacket, ipHeaderLength } from './wire/packet.ts';
 
 const DATAGRAM_LIMIT = 64;
 const BYTE_LIMIT = 1024 * 1024;
+/** One source gets half of each; beyond, its own oldest datagrams make room. */
+const SOURCE_SHARE = 0.5;
 const TIME_LIMIT = 15_000;
 const MAX_PAYLOAD = 65535 - 20;
 const FRAGMENT_LIMIT = 256;
 
 interface Partial {
   readonly key: string;
+  /** Address it came from. */
+  readonly source: string;
   readonly expires: number;
   /** IP header of the reassembled packet, then payload. */
   data: Uint8Array;
@@ -59,8 +63,9 @@ export class Reassembler {
       this.#counters.add(Counter['drop.fragment.malformed']);
       return undefined;
     }
-    const key = fragmentKey(buf, packet);
-    const partial = this.#partials.get(key) ?? this.#open(key, packet, now);
+    const source = addressKey(buf, packet.source, packet.addressLength);
+    const key = `${source}${fragmentKey(buf, packet)}`;
+    const partial = this.#partials.get(key) ?? this.#open(key, source, packet, now);
     switch (judge(partial, start, end, packet.moreFragments)) {
       case 'repeat':
         return undefined;
@@ -100,16 +105,10 @@ export class Reassembler {
     }
   }
 
-  #open(key: string, packet: IpPacket, now: number): Partial {
-    if (this.#partials.size >= DATAGRAM_LIMIT) {
-      for (const oldest of this.#partials.values()) {
-        this.#counters.add(Counter['drop.fragment.limit']);
-        this.#drop(oldest);
-        break;
-      }
-    }
+  #open(key: string, source: string, packet: IpPacket, now: number): Partial {
     const partial: Partial = {
       key,
+      source,
       expires: now + TIME_LIMIT,
       data: new Uint8Array(0),
       ranges: [],
@@ -118,7 +117,32 @@ export class Reassembler {
       protocol: packet.protocol,
     };
     this.#partials.set(key, partial);
+    this.#makeRoom(partial, 0);
     return partial;
+  }
+
+  /** Drops the oldest datagrams until `more` bytes for `kept` fit: first those of its source, then those of all. */
+  #makeRoom(kept: Partial, more: number): boolean {
+    let count = 0;
+    let bytes = more;
+    for (const partial of this.#partials.values()) {
+      if (partial.source !== kept.source) continue;
+      count++;
+      bytes += partial.data.length;
+    }
+    for (const partial of this.#partials.values()) {
+      const greedy = count > DATAGRAM_LIMIT * SOURCE_SHARE || bytes > BYTE_LIMIT * SOURCE_SHARE;
+      const full = this.#partials.size > DATAGRAM_LIMIT || this.#bytes + more > BYTE_LIMIT;
+      if (!greedy && !full) return true;
+      const own = partial.source === kept.source;
+      if (partial === kept || (greedy && !own)) continue;
+      this.#counters.add(Counter['drop.fragment.limit']);
+      this.#drop(partial);
+      if (!own) continue;
+      count--;
+      bytes -= partial.data.length;
+    }
+    return this.#bytes + more <= BYTE_LIMIT;
   }
 
   #reserve(partial: Partial, size: number): boolean {
@@ -126,7 +150,7 @@ export class Reassembler {
     if (size <= partial.data.length) return true;
     // Doubling, but never far beyond what has arrived makes necessary.
     const capacity = Math.min(Math.max(size, 2 * partial.data.length), 65535 + 40);
-    if (this.#bytes - partial.data.length + capacity > BYTE_LIMIT) return false;
+    if (!this.#makeRoom(partial, capacity - partial.data.length)) return false;
     const grown = new Uint8Array(capacity);
     grown.set(partial.data);
     this.#bytes += capacity - partial.data.length;
@@ -159,13 +183,16 @@ function judge(
   return 'new';
 }
 
-/** RFC 791, RFC 8200: source, destination, identification; the protocol for IPv4 only. */
+/** RFC 791, RFC 8200: besides the source, destination and identification; the protocol for IPv4 only. */
 function fragmentKey(buf: Uint8Array, packet: IpPacket): string {
-  let key =
+  const id =
     packet.version === 4 ? `${packet.protocol}.${packet.fragmentId}` : `${packet.fragmentId}`;
-  for (let i = 0; i < packet.addressLength; i++) {
-    key += `.${buf[packet.source + i]}.${buf[packet.destination + i]}`;
-  }
+  return `${addressKey(buf, packet.destination, packet.addressLength)}${id}`;
+}
+
+function addressKey(buf: Uint8Array, offset: number, length: number): string {
+  let key = '';
+  for (let i = 0; i < length; i++) key += `${buf[offset + i]}.`;
   return key;
 }
 

@@ -472,6 +472,32 @@ test('reassembly is bounded: 64 datagrams, 1 MiB, 15 s; overlaps discard the dat
   assert.equal(counters.get('drop.fragment.malformed'), 2);
 });
 
+test('reassembly: what never completes makes room, and a flood leaves the datagrams of others (RFC 791 3.2)', () => {
+  const counters = new Counters();
+  const reassembler = new Reassembler(counters);
+  const fragment = (host: number, id: number, offset8: number, more: boolean): boolean => {
+    const bytes = ipv4(17, new Uint8Array(800));
+    bytes[15] = host;
+    putU16(bytes, 4, id);
+    putU16(bytes, 6, offset8 | (more ? 0x2000 : 0));
+    putU16(bytes, 10, 0);
+    putU16(bytes, 10, ~sumBytes(bytes, 0, 20));
+    const packet = new IpPacket();
+    assert.equal(parseIp(bytes, 0, bytes.length, packet), IpFault.NONE);
+    return reassembler.add(bytes, packet, 0) !== undefined;
+  };
+  assert.equal(fragment(1, 7, 0, true), false);
+  for (let id = 0; id < 500; id++) {
+    // Far into the datagram, so that each holds 64 KiB.
+    fragment(2, id, 8000, true);
+    assert.ok(reassembler.size <= 33);
+    assert.ok(reassembler.bytes <= 512 * 1024 + 1024);
+  }
+  assert.equal(fragment(1, 7, 100, false), true, 'the other source is not affected');
+  assert.equal(fragment(2, 1000, 0, true), false);
+  assert.equal(fragment(2, 1000, 100, false), true, 'nor what the flooding source completes');
+});
+
 test('the address table finds what is held, and forgets what is released', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(30), fc.boolean()), { maxLength: 200 }), (steps) => {
