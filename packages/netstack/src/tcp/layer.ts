@@ -11,7 +11,7 @@ import { fold } from '../wire/checksum.ts';
 import type { IcmpError } from '../wire/icmp.ts';
 import { addressSum, type IpPacket, Protocol } from '../wire/packet.ts';
 import { Flag, parseTcp, TcpSegment } from '../wire/tcp.ts';
-import { Backlog } from './backlog.ts';
+import type { Backlog } from './backlog.ts';
 import { abort, fail } from './close.ts';
 import { Cubic, NewReno } from './congestion.ts';
 import type { TcpContext, TcpOwner } from './context.ts';
@@ -22,7 +22,7 @@ import { setInitialSequence } from './isn.ts';
 import { type ListenerState, Listeners } from './listener.ts';
 import { acceptSyn, segmentArrives } from './receive.ts';
 import { DUPLICATE_THRESHOLD } from './recovery.ts';
-import { tcpRequest } from './request.ts';
+import { HeldRequests } from './request.ts';
 import { RttEstimator } from './rto.ts';
 import { seqAdd, seqLt } from './seq.ts';
 import { Socket } from './socket.ts';
@@ -33,9 +33,6 @@ import { transmit } from './transmit.ts';
 import { Visits } from './visits.ts';
 import { scaleFor, tuneReceiveBuffer } from './window.ts';
 
-/** TcpRequests waiting for their verdict at once, and for how long. */
-const HELD_LIMIT = 1024;
-const HELD_TIMEOUT = 60_000;
 const TIME_WAIT_LIMIT = 8192;
 /** Receive buffer of a new connection once all buffers together have reached their limit. */
 const LEAST_RECEIVE_BUFFER = 16 * 1024;
@@ -58,9 +55,7 @@ export class TcpLayer implements TcpOwner {
   readonly #table = new ConnectionTable();
   readonly #listeners: Listeners;
   readonly #visits: Visits;
-  /** Half-open connections that wait for a verdict. */
-  readonly #held = new Backlog(HELD_LIMIT);
-  readonly #requests: { tcb: Tcb; unhandled: (request: TcpRequest) => void }[] = [];
+  readonly #requests: HeldRequests;
   readonly #timeWait = new Set<Tcb>();
   /** While a connection in TIME-WAIT is being reopened: the least initial sequence number, or -1. */
   #predecessor = -1;
@@ -79,6 +74,7 @@ export class TcpLayer implements TcpOwner {
     this.#ports = ports;
     this.#secret = secret;
     this.#hooks = hooks;
+    this.#requests = new HeldRequests(ctx);
     this.#visits = new Visits(
       (tcb) => this.#visit(tcb),
       () => ctx.budget <= 0,
@@ -224,11 +220,9 @@ export class TcpLayer implements TcpOwner {
   ): void {
     const tcb = this.#passive(buf, packet, segment);
     if (tcb === undefined) return;
-    tcb.held = true;
-    tcb.lingerAt = this.#ctx.now + HELD_TIMEOUT;
+    this.#admit(this.#requests.backlog, tcb);
+    this.#requests.hold(tcb, unhandled);
     this.reschedule(tcb);
-    this.#admit(this.#held, tcb);
-    this.#requests.push({ tcb, unhandled });
     this.#hooks.wake();
   }
 
@@ -345,9 +339,7 @@ export class TcpLayer implements TcpOwner {
       if (tcb.deadline <= ctx.now) expire(ctx, tcb);
       else this.reschedule(tcb);
     }
-    for (const { tcb, unhandled } of this.#requests.splice(0)) {
-      unhandled(tcpRequest(ctx, tcb, () => this.#held.remove(tcb)));
-    }
+    this.#requests.deliver();
     this.#visits.run();
   }
 
@@ -418,7 +410,7 @@ export class TcpLayer implements TcpOwner {
     this.#table.remove(tcb);
     this.#timers.cancel(tcb.id);
     this.#timeWait.delete(tcb);
-    this.#held.remove(tcb);
+    this.#requests.backlog.remove(tcb);
     tcb.listener?.backlog.remove(tcb);
     this.#addresses.release(tcb.local);
     this.#addresses.release(tcb.remote);

@@ -1,11 +1,40 @@
 // A SYN that waits for its verdict: the connection is in SYN-RECEIVED, but its SYN-ACK is held back.
 import type { TcpRequest } from '../api.ts';
+import { Backlog } from './backlog.ts';
 import type { TcpContext } from './context.ts';
 import { Socket } from './socket.ts';
 import { Event, State, type Tcb } from './tcb.ts';
 
+/** Requests waiting for their verdict at once, and for how long. */
+const LIMIT = 1024;
+const TIMEOUT = 60_000;
+
+export class HeldRequests {
+  readonly backlog: Backlog = new Backlog(LIMIT);
+  readonly #ctx: TcpContext;
+  readonly #untold: { tcb: Tcb; unhandled: (request: TcpRequest) => void }[] = [];
+
+  constructor(ctx: TcpContext) {
+    this.#ctx = ctx;
+  }
+
+  /** The caller has made room in the backlog, and reschedules. */
+  hold(tcb: Tcb, unhandled: (request: TcpRequest) => void): void {
+    tcb.held = true;
+    tcb.lingerAt = this.#ctx.now + TIMEOUT;
+    this.#untold.push({ tcb, unhandled });
+  }
+
+  /** Asks the application about those that came since. */
+  deliver(): void {
+    for (const { tcb, unhandled } of this.#untold.splice(0)) {
+      unhandled(tcpRequest(this.#ctx, tcb, () => this.backlog.remove(tcb)));
+    }
+  }
+}
+
 /** `decided` is called once, with the first verdict. */
-export function tcpRequest(ctx: TcpContext, tcb: Tcb, decided: () => void): TcpRequest {
+function tcpRequest(ctx: TcpContext, tcb: Tcb, decided: () => void): TcpRequest {
   /** The peer may have given up, or the wait may have taken too long. */
   const decide = (): boolean => {
     if (!tcb.held || tcb.state !== State.SYN_RECEIVED) return false;
