@@ -6,6 +6,8 @@ import type { Database } from './database.ts';
 /** Clicks of one such period share a row, in seconds. */
 const PERIOD_S = 60;
 export const DAY_S = 86_400;
+/** Links of one statement of a flush. */
+const BATCH = 1_000;
 /** Missing names remembered between two flushes, and the longest of them. */
 const MAX_MISSING = 1_000;
 const MAX_MISSING_NAME = 100;
@@ -117,34 +119,40 @@ export class Clicks {
     day: number,
   ): Promise<void> {
     await this.#database.db.transaction().execute(async (tx) => {
+      await this.#database.lock(tx);
+      const counts: [string, number][] = [];
+      const visits: [string, string, number][] = [];
       for (const [id, { clicks, logins }] of batch) {
-        // A link deleted meanwhile leaves no clicks behind.
-        const { numUpdatedRows } = await tx
-          .updateTable('links')
-          .set((eb) => ({ clicks: eb('clicks', '+', clicks) }))
-          .where('id', '=', id)
-          .where('deleted', 'is', null)
-          .executeTakeFirst();
-        if (numUpdatedRows === 0n) continue;
-        await tx
-          .insertInto('stats')
-          .values({ link_id: id, at: this.#period, clicks })
-          .onConflict((conflict) =>
-            conflict
-              .columns(['link_id', 'at'])
-              .doUpdateSet((eb) => ({ clicks: eb('stats.clicks', '+', clicks) })),
-          )
-          .execute();
-        for (const [login, n] of logins ?? [])
-          await tx
-            .insertInto('visitors')
-            .values({ link_id: id, login, at: day, clicks: n })
-            .onConflict((conflict) =>
-              conflict
-                .columns(['link_id', 'at', 'login'])
-                .doUpdateSet((eb) => ({ clicks: eb('visitors.clicks', '+', n) })),
-            )
-            .execute();
+        counts.push([id, clicks]);
+        for (const [login, n] of logins ?? []) visits.push([id, login, n]);
+      }
+      for (let i = 0; i < counts.length; i += BATCH) {
+        // A link deleted meanwhile leaves no clicks behind; one that was renamed elsewhere keeps them by its old name.
+        const rows = this.#database.rows(counts.slice(i, i + BATCH));
+        const sums = sql`select coalesce(
+            (select link_id from aliases where aliases.id = value ->> 0), value ->> 0) as link_id,
+          sum(cast(value ->> 1 as bigint)) as clicks from ${rows} group by 1`;
+        await sql`update links set clicks = links.clicks + sums.clicks from (${sums}) as sums
+          where links.id = sums.link_id and links.deleted is null`.execute(tx);
+        await sql`insert into stats (link_id, at, clicks)
+          select sums.link_id, ${sql.lit(this.#period)}, sums.clicks from (${sums}) as sums
+          join links on links.id = sums.link_id where links.deleted is null
+          on conflict (link_id, at) do update set clicks = stats.clicks + excluded.clicks`.execute(
+          tx,
+        );
+        if (counts.length > BATCH) await new Promise(setImmediate);
+      }
+      for (let i = 0; i < visits.length; i += BATCH) {
+        const rows = this.#database.rows(visits.slice(i, i + BATCH));
+        const sums = sql`select coalesce(
+            (select link_id from aliases where aliases.id = value ->> 0), value ->> 0) as link_id,
+          value ->> 1 as login, sum(cast(value ->> 2 as bigint)) as clicks from ${rows} group by 1, 2`;
+        await sql`insert into visitors (link_id, login, at, clicks)
+          select sums.link_id, sums.login, ${sql.lit(day)}, sums.clicks from (${sums}) as sums
+          join links on links.id = sums.link_id where links.deleted is null
+          on conflict (link_id, at, login) do update set clicks = visitors.clicks + excluded.clicks`.execute(
+          tx,
+        );
       }
       const known =
         missing.size === 0

@@ -1,5 +1,5 @@
 // What the store needs of a database: typed queries, and the one lookup that every visit makes.
-import type { Expression, Kysely, SqlBool, Transaction } from 'kysely';
+import type { Expression, Kysely, RawBuilder, SqlBool, Transaction } from 'kysely';
 import { GolinkError } from '../errors.ts';
 import type { Link } from '../links.ts';
 import type { DatabaseKind, Tables } from './schema.ts';
@@ -20,10 +20,12 @@ export interface Database {
     table: T,
     rows: readonly Readonly<Record<string, string | number | null>>[],
   ): Promise<void>;
+  /** A table of the JSON arrays, with the one column `value`, as one parameter. */
+  rows(values: readonly (readonly (string | number)[])[]): RawBuilder<unknown>;
   /** `column in (...)`, as one parameter. */
   among(column: string, values: readonly string[]): Expression<SqlBool>;
-  /** Holds other writers of one link back until the transaction ends. */
-  lock(tx: Transaction<Tables>, id: string): Promise<void>;
+  /** Holds other writers back until the transaction ends: what it has read stays true. */
+  lock(tx: Transaction<Tables>): Promise<void>;
   /** Whether the statement failed only because somebody else wrote at the same time. */
   isConflict(error: unknown): boolean;
   /** Any error of the database as a GolinkError; others of ours pass as they are. */

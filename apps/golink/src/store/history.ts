@@ -1,8 +1,9 @@
 // The history of links: every change with who, when, before and after; and the way back.
+import type { Transaction } from 'kysely';
 import { GolinkError } from '../errors.ts';
 import type { Link } from '../links.ts';
 import { fromRecord, toRecord } from './record.ts';
-import type { ChangeKind } from './schema.ts';
+import type { ChangeKind, Tables } from './schema.ts';
 import { type Actor, type Difference, living, type Store } from './store.ts';
 
 export interface Change {
@@ -88,46 +89,143 @@ export function restoreAll(
   options: { readonly dryRun?: boolean } = {},
 ): Promise<Rewind> {
   return store.write(async (tx) => {
-    // What a link was is what the first change after the moment found.
-    const firsts = await tx
-      .selectFrom('changes')
-      .innerJoin(
-        tx
-          .selectFrom('changes')
-          .select((eb) => ['link_id as of', eb.fn.min<number>('seq').as('first')])
-          .where('at', '>', at)
-          .groupBy('link_id')
-          .as('firsts'),
-        'firsts.first',
-        'changes.seq',
-      )
-      .select(['changes.link_id', 'changes.before'])
-      .execute();
-    const differences: Difference[] = [];
-    for (const { link_id, before: record } of firsts) {
-      const before = await living(tx, link_id);
-      const was = record === null ? undefined : fromRecord(record);
-      if (before === undefined && was === undefined) continue;
-      const after = was && { ...was, version: (before?.version ?? 0) + 1 };
-      if (before !== undefined && after !== undefined && toRecord(before) === toRecord(after))
-        continue;
-      differences.push({ before, after });
-    }
-    // Names are freed before they are taken again.
-    const order = ({ before, after }: Difference): number =>
-      after === undefined ? 0 : before !== undefined ? 1 : 2;
-    differences.sort((a, b) => order(a) - order(b));
+    const steps = await stepsBack(tx, at);
     const rewind = {
-      deleted: differences.filter(({ after }) => after === undefined).length,
-      created: differences.filter(({ before }) => before === undefined).length,
-      changed: 0,
+      created: steps.filter(({ before }) => before === undefined).length,
+      changed: steps.filter(({ before, after }) => before && after).length,
+      deleted: steps.filter(({ after }) => after === undefined).length,
     };
-    rewind.changed = differences.length - rewind.deleted - rewind.created;
     if (options.dryRun === true) return rewind;
-    for (const difference of differences) await store.apply(tx, difference, actor);
-    await store.record(tx, 'restore', actor, differences);
+    // Other names may have gone from one link to another.
+    for (const { before } of steps)
+      if (before !== undefined && before.aliases.length > 0)
+        await tx.deleteFrom('aliases').where('link_id', '=', before.id).execute();
+    const done: Difference[] = [];
+    for (const [i, { before, after, revived }] of inOrder(steps).entries()) {
+      done.push({ before, after: await store.apply(tx, { before, after }, actor, revived) });
+      if (i % 100 === 99) await new Promise(setImmediate);
+    }
+    await store.record(tx, 'restore', actor, done);
     return rewind;
   });
+}
+
+interface Step extends Difference {
+  /** ID of the deleted link that comes back. */
+  readonly revived?: string;
+}
+
+/** What became of a link since the moment. */
+interface Fate {
+  /** Undefined: there was no such link. */
+  readonly was: Link | undefined;
+  /** As it is named now, or was when it was deleted. */
+  id: string;
+  lives: boolean;
+}
+
+const CHANGES = 5_000;
+
+/** Follows every link that was changed since the moment through its names. */
+async function stepsBack(tx: Transaction<Tables>, at: number): Promise<readonly Step[]> {
+  const { first } = await tx
+    .selectFrom('changes')
+    .select((eb) => eb.fn.min<number | null>('seq').as('first'))
+    .where('at', '>', at)
+    .executeTakeFirstOrThrow();
+  if (first === null) return [];
+  const fates: Fate[] = [];
+  const named = new Map<string, Fate>();
+  const born = (was: Link | undefined, id: string): Fate => {
+    const fate = { was, id, lives: true };
+    fates.push(fate);
+    return fate;
+  };
+  for (let next = first; ; ) {
+    const rows = await tx
+      .selectFrom('changes')
+      .select(['seq', 'before', 'after'])
+      .where('seq', '>=', next)
+      .orderBy('seq')
+      .limit(CHANGES)
+      .execute();
+    for (const row of rows) {
+      const before = row.before === null ? undefined : fromRecord(row.before);
+      const after = row.after === null ? undefined : fromRecord(row.after);
+      let fate = before && (named.get(before.id) ?? born(before, before.id));
+      if (before !== undefined) named.delete(before.id);
+      if (after === undefined) {
+        if (fate !== undefined) fate.lives = false;
+        continue;
+      }
+      fate ??= born(undefined, after.id);
+      fate.id = after.id;
+      named.set(after.id, fate);
+    }
+    if (rows.length < CHANGES) break;
+    next = rows.at(-1)!.seq + 1;
+  }
+  return steps(tx, fates, named);
+}
+
+async function steps(
+  tx: Transaction<Tables>,
+  fates: readonly Fate[],
+  named: ReadonlyMap<string, Fate>,
+): Promise<readonly Step[]> {
+  const result: Step[] = [];
+  /** Links that are made anew, by the name they had and have again. */
+  const same = new Map<Fate, Link>();
+  for (const fate of fates) {
+    const successor = fate.was && named.get(fate.was.id);
+    if (fate.was === undefined || fate.lives) continue;
+    if (successor?.was === undefined && successor?.id === fate.was.id)
+      same.set(successor, fate.was);
+    else result.push({ before: undefined, after: fate.was, revived: fate.id });
+  }
+  for (const fate of fates) {
+    if (!fate.lives) continue;
+    const before = await living(tx, fate.id);
+    const after = fate.was ?? same.get(fate);
+    if (before === undefined && after === undefined) continue;
+    if (before !== undefined && after !== undefined && toRecord(before) === toRecord(after))
+      continue;
+    result.push({ before, after });
+  }
+  return result;
+}
+
+/** Names are freed before they are taken again; where links have changed names in a circle, one is deleted and remade. */
+function inOrder(steps: readonly Step[]): readonly Step[] {
+  const done = steps.filter(({ after }) => after === undefined);
+  const last = steps.filter(({ before }) => before === undefined);
+  const occupied = new Map<string, Step>();
+  const left = new Set(steps.filter(({ before, after }) => before && after));
+  for (const step of left) occupied.set(step.before!.id, step);
+  const take = (step: Step): void => {
+    left.delete(step);
+    occupied.delete(step.before!.id);
+    done.push(step);
+  };
+  const isFree = ({ before, after }: Step): boolean =>
+    after!.id === before!.id || !occupied.has(after!.id);
+  for (const start of [...left]) {
+    // What is in the way goes first.
+    const path: Step[] = [];
+    for (let step = start; left.has(step); step = occupied.get(step.after!.id)!) {
+      if (path.includes(step)) {
+        occupied.delete(step.before!.id);
+        left.delete(step);
+        done.push({ before: step.before, after: undefined });
+        last.push({ before: undefined, after: step.after });
+        break;
+      }
+      path.push(step);
+      if (isFree(step)) break;
+    }
+    for (const step of path.reverse()) if (left.has(step)) take(step);
+  }
+  return [...done, ...last];
 }
 
 interface ChangeRow {

@@ -74,6 +74,12 @@ export async function countLinks(
   store: Store,
   query: Omit<ListQuery, 'limit'> = {},
 ): Promise<number> {
+  if (Object.values(query).every((value) => value === undefined)) {
+    const total = await store.read((db) =>
+      db.selectFrom('totals').select('n').where('name', '=', 'links').executeTakeFirstOrThrow(),
+    );
+    return Number(total.n);
+  }
   const row = await store.read((db) =>
     filtered(db.selectFrom('links'), query)
       .select((eb) => eb.fn.countAll().as('n'))
@@ -225,17 +231,15 @@ function filtered<O>(query: LinkQuery<O>, filter: Omit<ListQuery, 'limit'>): Lin
   let result = query.where('links.deleted', 'is', null);
   const { owner, mine, tag, used, unusedSince } = filter;
   if (owner !== undefined)
-    result = result.where(sql<boolean>`lower(links.owner) = ${asciiLower(owner)}`);
+    result = result.where(sql<boolean>`lower(links.owner) = lower(${owner})`);
   if (mine !== undefined)
-    result = result.where((eb) =>
-      eb.or([
-        eb('links.owner', '=', mine),
-        sql<boolean>`' ' || links.editors || ' ' like ${`% ${escapeLike(mine)} %`} escape '\\'`,
-      ]),
+    result = result.where(
+      sql<boolean>`((lower(links.owner) = lower(${mine}) and links.owner = ${mine})
+        or (links.editors > '' and ' ' || links.editors || ' ' like ${`% ${escapeLike(mine)} %`} escape '\\'))`,
     );
   if (tag !== undefined)
     result = result.where(
-      sql<boolean>`' ' || links.tags || ' ' like ${`% ${escapeLike(tag.toLowerCase())} %`} escape '\\'`,
+      sql<boolean>`links.tags > '' and ' ' || links.tags || ' ' like ${`% ${escapeLike(tag.toLowerCase())} %`} escape '\\'`,
     );
   if (used === true) result = result.where('links.clicks', '>', 0);
   if (unusedSince !== undefined)
@@ -249,11 +253,6 @@ function filtered<O>(query: LinkQuery<O>, filter: Omit<ListQuery, 'limit'>): Lin
 
 function escapeLike(text: string): string {
   return text.replace(/[\\%_]/g, '\\$&');
-}
-
-/** Upper and lower case of the Latin letters are one for searching. */
-function asciiLower(text: string): string {
-  return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
 interface Cursor {

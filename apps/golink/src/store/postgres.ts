@@ -12,6 +12,10 @@ const CONNECTIONS = 10;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Held by the one replica that migrates. */
 const MIGRATION_LOCK = 7_303_014;
+/** Held by whoever changes links: names and other names are free or taken across all of them. */
+const WRITE_LOCK = 7_303_015;
+/** A visit waits no longer for a server that has stopped answering. */
+const FIND_TIMEOUT_MS = 10_000;
 /** Serialization failure, deadlock. */
 const CONFLICTS: ReadonlySet<string> = new Set(['40001', '40P01']);
 
@@ -55,9 +59,10 @@ export async function openPostgres(address: string): Promise<Database> {
         tx,
       );
     },
+    rows: (values) => sql`json_array_elements(${JSON.stringify(values)}::json) as rows (value)`,
     among: (column, values) => sql<SqlBool>`${sql.ref(column)} = any(${values})`,
-    async lock(tx: Transaction<Tables>, id: string) {
-      await sql`select pg_advisory_xact_lock(hashtextextended(${id}, 0))`.execute(tx);
+    async lock(tx: Transaction<Tables>) {
+      await sql`select pg_advisory_xact_lock(${sql.lit(WRITE_LOCK)})`.execute(tx);
     },
     isConflict: (error) => CONFLICTS.has(String((error as { code?: unknown } | null)?.code)),
     error: (error) => (error instanceof GolinkError ? error : unusable(where, error)),
@@ -115,6 +120,7 @@ function finder(pool: pg.Pool): (id: string) => Promise<Link | undefined> {
     union all
     select aliases.id as asked, ${columns} from aliases join links on links.id = aliases.link_id
     where deleted is null and aliases.id = any($1)`;
+  const prepared = { name: 'find', text: query, query_timeout: FIND_TIMEOUT_MS };
   let asked: Map<string, Promise<Link | undefined>> | undefined;
   let answers: Promise<Map<string, Link>> | undefined;
   return (id) => {
@@ -125,7 +131,7 @@ function finder(pool: pg.Pool): (id: string) => Promise<Link | undefined> {
         setImmediate(() => {
           asked = undefined;
           pool
-            .query<FoundRow>({ name: 'find', text: query, values: [[...batch.keys()]] })
+            .query<FoundRow>({ ...prepared, values: [[...batch.keys()]] })
             .then(({ rows }) => resolve(new Map(rows.map((row) => [row.asked, fromRow(row)]))))
             .catch(reject);
         });

@@ -61,6 +61,8 @@ export interface Tables {
     revoked: number | null;
   };
   settings: { name: string; value: string };
+  /** `links`: how many live. */
+  totals: { name: string; n: number };
 }
 
 export type ChangeKind = 'create' | 'update' | 'rename' | 'delete' | 'import' | 'restore';
@@ -72,6 +74,7 @@ export function migrations(kind: DatabaseKind): Readonly<Record<string, Migratio
   return {
     '2026-11-21-links': { up: (db) => firstTables(db, kind) },
     '2026-11-22-service': { up: (db) => serviceTables(db, kind) },
+    '2026-11-23-totals': { up: totals },
   };
 }
 
@@ -193,6 +196,21 @@ async function serviceTables(db: Kysely<unknown>, kind: DatabaseKind): Promise<v
     .addColumn('revoked', 'bigint')
     .execute();
   if (isSqlite) await sqliteSearch(db);
+}
+
+/** What pages show of a million links without looking at each. */
+async function totals(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('totals')
+    .addColumn('name', 'text', (c) => c.primaryKey())
+    .addColumn('n', 'bigint', (c) => c.notNull())
+    .execute();
+  for (const statement of [
+    "insert into totals (name, n) select 'links', count(*) from links where deleted is null",
+    "create index links_by_editors on links (editors) where editors > ''",
+    "create index links_by_tags on links (tags) where tags > ''",
+  ])
+    await sql.raw(statement).execute(db);
 }
 
 /** A full-text index over what people search, in step by triggers: three letters anywhere in a word find it. */

@@ -4,7 +4,15 @@ import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, statSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import SqliteDatabase from 'better-sqlite3';
-import { type Dialect, Kysely, Migrator, type SqlBool, SqliteDialect, sql } from 'kysely';
+import {
+  CompiledQuery,
+  type Dialect,
+  Kysely,
+  Migrator,
+  type SqlBool,
+  SqliteDialect,
+  sql,
+} from 'kysely';
 import { GolinkError } from '../errors.ts';
 import type { Link } from '../links.ts';
 import { type Database, unusable } from './database.ts';
@@ -46,10 +54,10 @@ async function open(file: string, onClosed: () => void): Promise<Database> {
       if (check !== 'ok') throw corrupt(file, new Error(String(check)));
     }
     refuseForeign(writer, file);
+    // Waiting there would hold up every visit: the store tries again instead.
+    writer.pragma(`busy_timeout = ${BUSY_MS}`);
     const db = new Kysely<Tables>({ dialect: dialectFor(writer) });
-    const provider = { getMigrations: async () => ({ ...migrations('sqlite') }) };
-    const { error } = await new Migrator({ db, provider }).migrateToLatest();
-    if (error !== undefined) throw error;
+    await migrate(db);
     reader = new SqliteDatabase(file, { timeout: 5000, readonly: true });
     const read = new Kysely<Tables>({ dialect: dialectFor(reader) });
     return {
@@ -65,11 +73,12 @@ async function open(file: string, onClosed: () => void): Promise<Database> {
         await sql`insert into ${sql.table(table)} (${sql.join(columns.map((name) => sql.ref(name)))})
           select ${sql.join(picks)} from json_each(${values})`.execute(tx);
       },
+      rows: (values) => sql`json_each(${JSON.stringify(values)})`,
       among: (column, values) =>
         sql<SqlBool>`${sql.ref(column)} in (select value from json_each(${JSON.stringify(values)}))`,
       // A transaction that writes holds the whole file.
       lock: async () => {},
-      isConflict: (failure) => codeOf(failure).startsWith('SQLITE_BUSY'),
+      isConflict: isBusy,
       error: (failure) => sqliteError(failure, file),
       async close() {
         await read.destroy();
@@ -83,6 +92,28 @@ async function open(file: string, onClosed: () => void): Promise<Database> {
     throw sqliteError(error, file);
   }
 }
+
+/** Waits for another process that migrates. */
+async function migrate(db: Kysely<Tables>): Promise<void> {
+  const provider = { getMigrations: async () => ({ ...migrations('sqlite') }) };
+  const until = performance.now() + MIGRATION_WAIT_MS;
+  for (;;) {
+    const { error } = await new Migrator({ db, provider })
+      .migrateToLatest()
+      .catch((failure: unknown) => ({ error: failure }));
+    if (error === undefined) return;
+    if (!isBusy(error) || performance.now() > until) throw error;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return codeOf(error).startsWith('SQLITE_BUSY');
+}
+
+const MIGRATION_WAIT_MS = 60_000;
+/** How long a transaction waits for another process's, without anything else being done. */
+const BUSY_MS = 10;
 
 /** Links last visited that are kept in memory. */
 const MAX_KEPT = 4_000;
@@ -139,6 +170,10 @@ function dialectFor(database: SqliteDatabase.Database): Dialect {
     createQueryCompiler: () => dialect.createQueryCompiler(),
     createDriver() {
       const driver = dialect.createDriver();
+      // Whoever is to write is so from the beginning, and never finds out halfway that somebody else has written.
+      driver.beginTransaction = async (connection) => {
+        await connection.executeQuery(CompiledQuery.raw('begin immediate'));
+      };
       const rollback = driver.rollbackTransaction.bind(driver);
       driver.rollbackTransaction = async (connection) => {
         if (database.inTransaction) await rollback(connection);

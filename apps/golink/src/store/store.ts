@@ -35,6 +35,8 @@ export interface Difference {
 
 /** At most this much of the click counts is lost when the process is killed. */
 const FLUSH_INTERVAL_MS = 5_000;
+/** Another process may hold the database for so long before a change is refused. */
+const MAX_WAIT_MS = 10_000;
 /** What was deleted can be restored for so long, in seconds. */
 export const KEPT_DELETED_S: number = 30 * 86_400;
 const PURGE_EVERY = 60;
@@ -49,6 +51,8 @@ export class Store implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   #flushes = 0;
   #closed = false;
+  /** Of the transaction that is under way. */
+  #renames: { readonly from: string; readonly to: string }[] = [];
 
   private constructor(options: StoreOptions, database: Database) {
     this.#options = options;
@@ -60,7 +64,9 @@ export class Store implements AsyncDisposable {
   static async open(options: StoreOptions): Promise<Store> {
     const store = new Store(options, await openDatabase(options.database));
     store.#timer = setInterval(() => {
-      store.#maintain().catch((error: Error) => options.log(error.message));
+      store.#maintain().catch((error: Error) => {
+        if (!store.#closed) options.log(error.message);
+      });
     }, FLUSH_INTERVAL_MS);
     store.#timer.unref();
     return store;
@@ -108,12 +114,11 @@ export class Store implements AsyncDisposable {
     kind?: ChangeKind,
   ): Promise<Link | undefined> {
     return this.write(async (tx) => {
-      await this.database.lock(tx, id);
       const before = await living(tx, id);
       const next = decide(before);
       if (next === undefined && before === undefined) return undefined;
-      const after = next && { ...next, version: (before?.version ?? 0) + 1 };
-      await this.apply(tx, { before, after }, actor);
+      const revived = kind === 'restore' ? id : undefined;
+      const after = await this.apply(tx, { before, after: next }, actor, revived);
       const done =
         kind ??
         (after === undefined
@@ -136,8 +141,10 @@ export class Store implements AsyncDisposable {
       for (const id of await this.#taken(tx, [...wanted.keys()])) wanted.delete(id);
       const fresh = [...wanted.values()];
       if (fresh.length === 0) return new Set<Link>();
-      await this.#forgetDeleted(tx, [...wanted.keys()]);
-      await this.database.insertMany(tx, 'links', fresh.map(toRow));
+      const gone = await this.#forgetDeleted(tx, [...wanted.keys()]);
+      const rows = fresh.map((link) => ({ ...toRow(link), version: (gone.get(link.id) ?? 0) + 1 }));
+      await this.database.insertMany(tx, 'links', rows);
+      await addToTotal(tx, fresh.length);
       for (const link of fresh) if (link.aliases.length > 0) await setAliases(tx, undefined, link);
       await this.record(
         tx,
@@ -149,8 +156,17 @@ export class Store implements AsyncDisposable {
     });
   }
 
-  /** Brings one link from `before` to `after` inside a transaction, without an event. Throws ERR_TAKEN. */
-  async apply(tx: Transaction<Tables>, { before, after }: Difference, actor: Actor): Promise<void> {
+  /**
+   * Brings one link from `before` to `after` inside a transaction, without an event; gives it as it is now. Its version
+   * is set here, and never one that a deleted link of that name had. `revived`: ID of a deleted link whose clicks go
+   * with it. Throws ERR_TAKEN.
+   */
+  async apply(
+    tx: Transaction<Tables>,
+    { before, after }: Difference,
+    actor: Actor,
+    revived?: string,
+  ): Promise<Link | undefined> {
     if (after === undefined) {
       const deleted = Math.floor(this.now() / 1000);
       await tx
@@ -158,18 +174,32 @@ export class Store implements AsyncDisposable {
         .set({ deleted, deleted_by: actor.login, version: before!.version + 1 })
         .where('id', '=', before!.id)
         .execute();
+      await addToTotal(tx, -1);
       await setAliases(tx, before, undefined);
-      return;
+      return undefined;
     }
+    const old = before ?? (revived === undefined ? undefined : await deletedRow(tx, revived));
     if (before === undefined) {
-      await refuseTaken(tx, after.id, after.short, undefined);
-      await this.#forgetDeleted(tx, [after.id]);
-      await tx.insertInto('links').values(toRow(after)).execute();
-    } else {
-      if (before.id !== after.id) await this.#move(tx, before, after);
-      await tx.updateTable('links').set(toRow(after)).where('id', '=', after.id).execute();
+      await refuseTaken(tx, after.id, after.short, old?.id);
+      await addToTotal(tx, 1);
     }
-    await setAliases(tx, before, after);
+    let version = old?.version ?? 0;
+    if (old?.id !== after.id) {
+      if (old !== undefined) await refuseTaken(tx, after.id, after.short, old.id);
+      const gone = await this.#forgetDeleted(tx, [after.id]);
+      version = Math.max(version, gone.get(after.id) ?? 0);
+      if (old !== undefined) await this.#move(tx, old.id, after.id);
+    }
+    const link = { ...after, version: version + 1 };
+    if (old === undefined) await tx.insertInto('links').values(toRow(link)).execute();
+    else
+      await tx
+        .updateTable('links')
+        .set({ ...toRow(link), deleted: null, deleted_by: '' })
+        .where('id', '=', link.id)
+        .execute();
+    await setAliases(tx, before, link);
+    return link;
   }
 
   async record(
@@ -190,8 +220,13 @@ export class Store implements AsyncDisposable {
   /** One transaction at a time, in order; run again when another process was in the way. */
   write<T>(work: (tx: Transaction<Tables>) => Promise<T>): Promise<T> {
     return this.#enqueue(async () => {
-      const result = await this.database.db.transaction().execute(work);
+      this.#renames = [];
+      const result = await this.database.db.transaction().execute(async (tx) => {
+        await this.database.lock(tx);
+        return work(tx);
+      });
       this.database.committed();
+      for (const { from, to } of this.#renames) this.clicks.renamed(from, to);
       return result;
     });
   }
@@ -235,14 +270,11 @@ export class Store implements AsyncDisposable {
   }
 
   /** The history and the clicks go with the name. */
-  async #move(tx: Transaction<Tables>, before: Link, after: Link): Promise<void> {
-    await refuseTaken(tx, after.id, after.short, before.id);
-    await this.#forgetDeleted(tx, [after.id]);
-    const [from, to] = [before.id, after.id];
+  async #move(tx: Transaction<Tables>, from: string, to: string): Promise<void> {
     await tx.updateTable('links').set({ id: to }).where('id', '=', from).execute();
     for (const table of ['changes', 'stats', 'visitors', 'aliases'] as const)
       await tx.updateTable(table).set({ link_id: to }).where('link_id', '=', from).execute();
-    this.clicks.renamed(from, to);
+    this.#renames.push({ from, to });
   }
 
   /** Which of the IDs are names or other names of links. */
@@ -261,21 +293,23 @@ export class Store implements AsyncDisposable {
     return [...links, ...aliases].map(({ id }) => id);
   }
 
-  /** Rows of deleted links that are in the way of a new one, or too old; the history stays. */
-  async #forgetDeleted(tx: Transaction<Tables>, ids: readonly string[]): Promise<void> {
+  /** Rows of deleted links that are in the way of a new one, or too old; the history stays. Gives their versions. */
+  async #forgetDeleted(
+    tx: Transaction<Tables>,
+    ids: readonly string[],
+  ): Promise<ReadonlyMap<string, number>> {
     const gone = await tx
       .deleteFrom('links')
       .where(this.database.among('id', ids))
       .where('deleted', 'is not', null)
-      .returning('id')
+      .returning(['id', 'version'])
       .execute();
-    if (gone.length === 0) return;
-    const among = this.database.among(
-      'link_id',
-      gone.map(({ id }) => id),
-    );
+    const versions = new Map(gone.map(({ id, version }) => [id, version]));
+    if (gone.length === 0) return versions;
+    const among = this.database.among('link_id', [...versions.keys()]);
     for (const table of ['stats', 'visitors'] as const)
       await tx.deleteFrom(table).where(among).execute();
+    return versions;
   }
 
   async #maintain(): Promise<void> {
@@ -308,14 +342,15 @@ export class Store implements AsyncDisposable {
     return done;
   }
 
-  /** Another process wrote between our reading and writing: the transaction was rolled back and may run again. */
+  /** Another process is writing: the transaction was rolled back, or has not begun, and may run again. */
   async #retry<T>(work: () => Promise<T>): Promise<T> {
-    for (let left = 10; ; left--) {
+    const until = performance.now() + MAX_WAIT_MS;
+    for (;;) {
       try {
         return await work();
       } catch (error) {
-        if (left === 0 || !this.database.isConflict(error)) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 5 + Math.random() * 10));
+        if (performance.now() > until || !this.database.isConflict(error)) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 2 + Math.random() * 10));
       }
     }
   }
@@ -333,6 +368,25 @@ export async function living(tx: Transaction<Tables>, id: string): Promise<Link 
     .where('deleted', 'is', null)
     .executeTakeFirst();
   return row && fromRow(row);
+}
+
+async function deletedRow(tx: Transaction<Tables>, id: string): Promise<Link | undefined> {
+  const row = await tx
+    .selectFrom('links')
+    .select(LINK_COLUMNS)
+    .where('id', '=', id)
+    .where('deleted', 'is not', null)
+    .executeTakeFirst();
+  return row && fromRow(row);
+}
+
+/** How many links there are is kept, so that nobody has to count them. */
+async function addToTotal(tx: Transaction<Tables>, links: number): Promise<void> {
+  await tx
+    .updateTable('totals')
+    .set((eb) => ({ n: eb('n', '+', links) }))
+    .where('name', '=', 'links')
+    .execute();
 }
 
 async function refuseTaken(
@@ -361,7 +415,12 @@ async function setAliases(
   const old = (before?.aliases ?? []).map(linkId);
   const wanted = new Map((after?.aliases ?? []).map((short) => [linkId(short), short]));
   const gone = old.filter((id) => !wanted.has(id));
-  if (gone.length > 0) await tx.deleteFrom('aliases').where('id', 'in', gone).execute();
+  if (gone.length > 0)
+    await tx
+      .deleteFrom('aliases')
+      .where('id', 'in', gone)
+      .where('link_id', '=', (after ?? before!).id)
+      .execute();
   if (after === undefined) return;
   for (const [id, short] of wanted) {
     await refuseTaken(tx, id, short, after.id);
