@@ -39,6 +39,7 @@ export interface Page {
 }
 
 type Counted = LinkRow & { readonly clicks: number };
+type Reader = Store['database']['reader'];
 type LinkQuery<O> = SelectQueryBuilder<Tables, 'links', O>;
 
 const COLUMNS = [
@@ -57,7 +58,7 @@ export async function listLinks(store: Store, query: ListQuery): Promise<Page> {
   const rows = await store.read((db) => {
     const base = filtered(db.selectFrom('links'), query).select(COLUMNS) as LinkQuery<Counted>;
     const next = after === undefined ? base : base.where((eb) => behind(eb, order, after));
-    return ordered(next, order)
+    return ordered(next, order, query.mine !== undefined || query.tag !== undefined)
       .limit(limit + 1)
       .execute();
   });
@@ -69,7 +70,9 @@ export async function listLinks(store: Store, query: ListQuery): Promise<Page> {
   };
 }
 
-/** How many links a list has. */
+const MAX_COUNTED = 10_000;
+
+/** How many links a list has. Of those used or unused no more than 10,000 are counted: each has to be looked at. */
 export async function countLinks(
   store: Store,
   query: Omit<ListQuery, 'limit'> = {},
@@ -80,11 +83,14 @@ export async function countLinks(
     );
     return Number(total.n);
   }
-  const row = await store.read((db) =>
-    filtered(db.selectFrom('links'), query)
+  const row = await store.read((db) => {
+    const links = filtered(db.selectFrom('links'), query).select('links.num');
+    const isCapped = query.used === true || query.unusedSince !== undefined;
+    return db
+      .selectFrom((isCapped ? links.limit(MAX_COUNTED) : links).as('counted'))
       .select((eb) => eb.fn.countAll().as('n'))
-      .executeTakeFirstOrThrow(),
-  );
+      .executeTakeFirstOrThrow();
+  });
   return Number(row.n);
 }
 
@@ -177,24 +183,91 @@ async function prefixed(store: Store, prefix: string, limit: number): Promise<re
   });
 }
 
-function matching(
+/** Short words are looked for in names' beginnings, and everywhere in so many of the links most used. */
+const MOST_USED = 2_000;
+/** More than are asked for, so that the most used of them come first. */
+const CANDIDATES = 50;
+/** A search takes about so long at most and then gives what it has found; other work is let in every few milliseconds. */
+const SEARCH_MS = 1_000;
+const SLICE_MS = 8;
+const FIRST_SLICE = 4_000;
+
+async function matching(
   store: Store,
   words: readonly string[],
   limit: number,
 ): Promise<readonly Counted[]> {
-  return store.read(async (db, kind) => {
-    let query = db.selectFrom('links').select(COLUMNS).where('links.deleted', 'is', null);
-    if (kind === 'sqlite') {
-      const long = words.filter((word) => [...bare(word)].length >= 3);
-      if (long.length > 0)
-        query = query.where(
-          sql<boolean>`links.num in (select rowid from links_search where links_search match ${long.map(fts).join(' ')})`,
-        );
-      // Shorter ones are not in the index.
-      for (const word of words) if (!long.includes(word)) query = query.where(like(word, kind));
-    } else for (const word of words) query = query.where(like(word, kind));
-    return query.limit(limit).execute();
+  const rows = await store.read(async (db, kind): Promise<readonly Counted[]> => {
+    if (kind === 'postgres') {
+      let query = living(db);
+      for (const word of words) query = query.where(like(word, kind));
+      return query.limit(CANDIDATES + limit).execute();
+    }
+    const owner = words.length === 1 ? /^owner:(.+@.+)$/i.exec(words[0]!)?.[1] : undefined;
+    if (owner !== undefined) {
+      const whole = await filtered(living(db), { owner })
+        .limit(CANDIDATES + limit)
+        .execute();
+      if (whole.length > 0) return whole;
+    }
+    const long = words.filter((word) => [...bare(word)].length >= 3);
+    const short = words.filter((word) => !long.includes(word));
+    return long.length > 0 ? slices(db, long, short, limit) : amongMostUsed(db, short, limit);
   });
+  return [...rows]
+    .sort((a, b) => b.clicks - a.clicks || (a.short < b.short ? -1 : 1))
+    .slice(0, limit);
+}
+
+function living(db: Reader) {
+  return db.selectFrom('links').select(COLUMNS).where('links.deleted', 'is', null);
+}
+
+/** Goes through the full-text index by the rows' numbers, newest first, a part at a time. */
+async function slices(
+  db: Reader,
+  long: readonly string[],
+  short: readonly string[],
+  limit: number,
+): Promise<Counted[]> {
+  const found: Counted[] = [];
+  const match = long.map(fts).join(' ');
+  const { last } = await db
+    .selectFrom('links')
+    .select((eb) => eb.fn.max<number | null>('num').as('last'))
+    .executeTakeFirstOrThrow();
+  const wanted = CANDIDATES + limit;
+  const until = performance.now() + SEARCH_MS;
+  let width = FIRST_SLICE;
+  for (let high = last ?? 0; high > 0 && found.length < wanted; ) {
+    const began = performance.now();
+    if (began > until) break;
+    // The index takes only integers for bounds; a parameter is a double.
+    const { rows } = await sql<{ rowid: number }>`select rowid from links_search
+      where links_search match ${match} and rowid > ${sql.lit(high - width)} and rowid <= ${sql.lit(high)}
+      limit ${short.length > 0 ? -1 : wanted - found.length}`.execute(db);
+    const nums = JSON.stringify(rows.map(({ rowid }) => rowid));
+    let query = living(db).where(sql<boolean>`links.num in (select value from json_each(${nums}))`);
+    for (const word of short) query = query.where(like(word, 'sqlite'));
+    if (rows.length > 0) found.push(...(await query.limit(wanted - found.length).execute()));
+    high -= width;
+    const took = Math.max(performance.now() - began, 0.1);
+    width = Math.max(500, Math.floor(width * Math.min(8, SLICE_MS / took)));
+    await new Promise(setImmediate);
+  }
+  return found;
+}
+
+function amongMostUsed(db: Reader, words: readonly string[], limit: number): Promise<Counted[]> {
+  const some = living(db)
+    .select('links.deleted')
+    .orderBy('clicks', 'desc')
+    .orderBy('short')
+    .limit(MOST_USED)
+    .as('links');
+  let query = db.selectFrom(some).select(COLUMNS);
+  for (const word of words) query = query.where(like(word, 'sqlite'));
+  return query.limit(limit).execute();
 }
 
 const FIELD = /^(owner|tag):/i;
@@ -260,9 +333,12 @@ interface Cursor {
   readonly short: string;
 }
 
-function ordered<O>(query: LinkQuery<O>, order: ListOrder): LinkQuery<O> {
-  if (order === 'clicks') return query.orderBy('links.clicks', 'desc').orderBy('links.short');
-  if (order === 'edited') return query.orderBy('links.last_edit', 'desc').orderBy('links.short');
+/** `isFew`: to be found by another index and then sorted, rather than looked for in this order. */
+function ordered<O>(query: LinkQuery<O>, order: ListOrder, isFew: boolean): LinkQuery<O> {
+  const by = (column: 'clicks' | 'last_edit') =>
+    isFew ? sql`links.${sql.ref(column)} + 0` : sql.ref(`links.${column}`);
+  if (order === 'clicks') return query.orderBy(by('clicks'), 'desc').orderBy('links.short');
+  if (order === 'edited') return query.orderBy(by('last_edit'), 'desc').orderBy('links.short');
   return query.orderBy('links.short').orderBy('links.id');
 }
 
