@@ -50,10 +50,10 @@ interface Attempt {
   readonly disturbance: number;
 }
 
-const PRIORITY = -10;
+const PRIORITY = -20;
 /** Share of the machine that others may use; what is measured goes before them. */
 const DISTURBED = 0.25;
-const ATTEMPTS = 2;
+const ATTEMPTS = 1;
 
 /** By its relay, or with a thousand machines that stay away. */
 type TailnetName = 'cove' | 'derper' | 'crowd';

@@ -103,7 +103,7 @@ export function toPage(results: Results, more: readonly string[]): string {
 \`npm run bench\` writes this page from \`docs/performance.json\`, which has the value of every round.
 
 ${date}; ${machine}; ${kernel}; Node ${node}; stock tsnet ${tsnet} built with ${go}, with its own wireguard-go; packages at
-commit ${commit}. Both ends are on the same machine, each in a network namespace of its own, a bridge between them, and
+${commit.includes(',') ? 'commits' : 'commit'} ${commit}. Both ends are on the same machine, each in a network namespace of its own, a bridge between them, and
 share its cores: what one end saves, the other can use.
 
 ${legend.join('')}

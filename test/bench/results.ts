@@ -14,7 +14,7 @@ export interface Environment {
   readonly node: string;
   readonly tsnet: string;
   readonly go: string;
-  /** Of the code in packages/. */
+  /** Of the code in packages/; separated by commas where rounds were at several. */
   readonly commit: string;
 }
 
@@ -42,7 +42,7 @@ export class ResultBook {
   #environment: Environment;
 
   private constructor(old: Results | undefined, environment: Environment, goOn: boolean) {
-    this.#environment = environment;
+    this.#environment = goOn && old ? joined(old.environment, environment) : environment;
     this.#facts = { ...old?.facts };
     this.#samples = structuredClone(old?.samples ?? {}) as Samples;
     this.#continue = goOn;
@@ -131,6 +131,13 @@ export function ratioOf(
   const value = medianOf(results, pairing, metric);
   const reference = medianOf(results, REFERENCE, metric);
   return value === undefined || !reference ? undefined : value / reference;
+}
+
+/** Of rounds at several commits, all are named. */
+function joined(old: Environment, now: Environment): Environment {
+  const commits = old.commit.split(', ');
+  const commit = commits.includes(now.commit) ? old.commit : [...commits, now.commit].join(', ');
+  return { ...now, go: old.go, commit };
 }
 
 export function environment(): Environment {
