@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { checkDestination, compile } from './destination.ts';
 import { GolinkError } from './errors.ts';
 import { buildLocation } from './location.ts';
+import { toBytes } from './template/utf8.ts';
 
 const NOW = Date.parse('2022-06-02T01:02:03Z');
 
@@ -127,7 +128,7 @@ const LOCATIONS: readonly [expanded: string, query: string, expected: string][] 
 
 test('a Location is written as net/url writes it, in bytes', () => {
   for (const [expanded, query, expected] of LOCATIONS)
-    assert.equal(buildLocation(expanded, query), expected, `${expanded} | ${query}`);
+    assert.equal(buildLocation(toBytes(expanded), query), expected, `${expanded} | ${query}`);
 });
 
 test('what is no URL, and what a browser would run, is an error and not a redirect', () => {
@@ -151,7 +152,7 @@ test('what is no URL, and what a browser would run, is an error and not a redire
     'vbscript:x',
   ])
     assert.equal(
-      codeOf(() => buildLocation(bad, '')),
+      codeOf(() => buildLocation(toBytes(bad), '')),
       'ERR_LOCATION',
       bad,
     );

@@ -1,11 +1,12 @@
 // A link's destination, compiled once: default appending for a plain URL, a template when it contains `{{`.
 import { GolinkError } from './errors.ts';
 import type { Link } from './links.ts';
-import { buildLocation } from './location.ts';
+import { buildLocation, DEFAULT_SCHEMES } from './location.ts';
 import { evaluate } from './template/evaluate.ts';
 import { parse, reads } from './template/parse.ts';
-import { type Node, TemplateError } from './template/syntax.ts';
+import { TemplateError, type TemplateSet } from './template/syntax.ts';
 import { Time } from './template/time.ts';
+import { toBytes } from './template/utf8.ts';
 
 /** What a request brings to a destination. */
 export interface Visit {
@@ -17,6 +18,10 @@ export interface Visit {
   readonly user: string | undefined;
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /** The Host header; empty unless given. */
+  readonly host?: string;
+  /** Schemes that are followed, in lower case; `DEFAULT_SCHEMES` unless given. */
+  readonly schemes?: ReadonlySet<string>;
 }
 
 export interface Destination {
@@ -40,9 +45,9 @@ const words: Readonly<Record<TemplateError['kind'], GolinkError['code']>> = {
  */
 export function compile(long: string, append: Link['append'] = 'end'): Destination {
   if (!long.includes('{{')) return compilePlain(long, append);
-  let nodes: readonly Node[];
+  let template: TemplateSet;
   try {
-    nodes = parse(long);
+    template = parse(long);
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error;
     const failure = asGolinkError(error);
@@ -53,19 +58,26 @@ export function compile(long: string, append: Link['append'] = 'end'): Destinati
       },
     };
   }
-  const usesUser = reads(nodes, 'User');
+  const usesUser = reads(template, 'User');
   // A template that places the query itself does not get it merged in as well.
-  const takesQuery = reads(nodes, 'Query');
+  const takesQuery = reads(template, 'Query');
   return {
     usesUser,
-    locate: ({ path, query, user, now }) => {
+    locate: ({ path, query, user, now, host = '', schemes }) => {
+      const env = {
+        path: toBytes(path),
+        query: toBytes(query),
+        user: user === undefined ? undefined : toBytes(user),
+        host: toBytes(host),
+        now: new Time(now),
+      };
       let expanded: string;
       try {
-        expanded = evaluate(nodes, { path, query, user, now: new Time(now) }, long);
+        expanded = evaluate(template, env, long);
       } catch (error) {
         throw error instanceof TemplateError ? asGolinkError(error) : error;
       }
-      return buildLocation(expanded, takesQuery ? '' : query);
+      return buildLocation(expanded, takesQuery ? '' : env.query, schemes);
     },
   };
 }
@@ -74,15 +86,21 @@ function compilePlain(long: string, append: Link['append']): Destination {
   const end = append === 'path' ? long.search(/[?#]|$/) : long.length;
   const [head, tail] = [long.slice(0, end), long.slice(end)];
   const joint = head.endsWith('/') ? '' : '/';
+  const whole = toBytes(long);
   let bare: string | undefined;
+  let bareSchemes: ReadonlySet<string> | undefined;
   return {
     usesUser: false,
-    locate: ({ path, query }) => {
+    locate: ({ path, query, schemes }) => {
       if (path === '' && query === '') {
-        bare ??= buildLocation(long, '');
+        if (bare === undefined || bareSchemes !== schemes) {
+          bare = buildLocation(whole, '', schemes);
+          bareSchemes = schemes;
+        }
         return bare;
       }
-      return buildLocation(path === '' ? long : head + joint + path + tail, query);
+      const appended = path === '' ? whole : toBytes(head + joint + path + tail);
+      return buildLocation(appended, toBytes(query), schemes);
     },
   };
 }
@@ -99,8 +117,14 @@ function asGolinkError(error: TemplateError): GolinkError {
 /** Characters a destination may have. */
 export const MAX_DESTINATION: number = 16 * 1024;
 
-/** Throws GolinkError ERR_DESTINATION when this must not be saved. */
-export function checkDestination(long: string): void {
+/**
+ * Throws GolinkError ERR_DESTINATION when this must not be saved. `schemes`: those that are followed. A template is held
+ * to them as far as it begins with a scheme; what else it gives is checked when it is visited.
+ */
+export function checkDestination(
+  long: string,
+  schemes: ReadonlySet<string> = DEFAULT_SCHEMES,
+): void {
   const refuse = (why: string, cause?: unknown): GolinkError =>
     new GolinkError('ERR_DESTINATION', why, { cause });
   if (long.length > MAX_DESTINATION)
@@ -113,10 +137,11 @@ export function checkDestination(long: string): void {
       throw refuse(`long contains an invalid template: ${error.message}`, error);
     }
   }
+  // Browsers drop white space in front of a scheme and tabs and newlines inside it.
   const scheme = /^[\u0000-\u0020]*([A-Za-z][A-Za-z0-9+.\t\r\n-]*):/.exec(long)?.[1];
   const name = scheme?.replace(/[\t\r\n]/g, '').toLowerCase();
-  if (name !== undefined && /^(?:javascript|vbscript|data|blob|filesystem|view-source)$/.test(name))
+  if (name !== undefined && !schemes.has(name))
     throw refuse(
-      `long may not be a ${name}: address, because it would run or pass as a page of ours`,
+      `long may not be a ${name}: address; these are allowed: ${[...schemes].join(', ')}, and addresses without a scheme`,
     );
 }

@@ -4,6 +4,7 @@
 // (`mailto:`) pass through.
 //
 // Everything here works on byte strings: one char per byte of UTF-8, ready to be written as a header.
+import { isIPv6 } from 'node:net';
 import { GolinkError } from './errors.ts';
 
 /** A parsed URL; host, path and fragment as written, checked to be decodable. */
@@ -17,31 +18,25 @@ interface Parts {
   readonly fragment: string;
 }
 
-/** Destinations that a browser would run or show as ours, rather than go to. */
-const REFUSED_SCHEMES: ReadonlySet<string> = new Set([
-  'javascript',
-  'vbscript',
-  'data',
-  'blob',
-  'filesystem',
-  'view-source',
-]);
+/** What a destination may begin with, unless the service says otherwise; those without a scheme are always followed. */
+export const DEFAULT_SCHEMES: ReadonlySet<string> = new Set(['http', 'https', 'mailto', 'tel']);
 
 /**
  * `expanded`: what the destination's template gave. `query`: the request's, without `?`; merged when it has any
- * well-formed pair. Returns a byte string for the Location header. Throws GolinkError ERR_LOCATION.
+ * well-formed pair. Takes and returns byte strings. Throws GolinkError ERR_LOCATION.
  */
-export function buildLocation(expanded: string, query: string): string {
-  const parts = parse(toBytes(expanded));
-  const added = query === '' ? [] : parsePairs(toBytes(query));
+export function buildLocation(
+  expanded: string,
+  query: string,
+  schemes: ReadonlySet<string> = DEFAULT_SCHEMES,
+): string {
+  const parts = parse(expanded);
+  if (parts.scheme !== '' && !schemes.has(parts.scheme))
+    throw fail(expanded, `links to ${parts.scheme}: are not followed`);
+  const added = query === '' ? [] : parsePairs(query);
   if (added.length === 0) return format(parts);
   const pairs = [...parsePairs(parts.query ?? ''), ...added];
   return format({ ...parts, query: encodePairs(pairs) });
-}
-
-/** One char per byte of UTF-8. */
-export function toBytes(text: string): string {
-  return /^[\u0000-\u007f]*$/.test(text) ? text : Buffer.from(text, 'utf8').toString('latin1');
 }
 
 function fail(text: string, why: string): GolinkError {
@@ -52,15 +47,14 @@ function fail(text: string, why: string): GolinkError {
 
 function parse(text: string): Parts {
   if (text === '') throw fail(text, 'its destination is empty');
-  if (/[\u0000-\u001f\u007f]/.test(text)) throw fail(text, 'a URL cannot hold control characters');
   const hash = text.indexOf('#');
   const fragment = hash < 0 ? '' : text.slice(hash + 1);
   let rest = hash < 0 ? text : text.slice(0, hash);
+  // In a fragment they are escaped on the way out.
+  if (/[\u0000-\u001f\u007f]/.test(rest)) throw fail(text, 'a URL cannot hold control characters');
   checkEscapes(text, fragment);
   if (rest.startsWith(':')) throw fail(text, 'the scheme before ":" is missing');
   const scheme = /^[A-Za-z][A-Za-z0-9+.-]*(?=:)/.exec(rest)?.[0] ?? '';
-  if (REFUSED_SCHEMES.has(scheme.toLowerCase()))
-    throw fail(text, `links to ${scheme.toLowerCase()}: are not followed`);
   if (scheme !== '') rest = rest.slice(scheme.length + 1);
   const mark = rest.indexOf('?');
   const query = mark < 0 ? undefined : rest.slice(mark + 1);
@@ -74,7 +68,7 @@ function parse(text: string): Parts {
   let authority: string | undefined;
   if (rest.startsWith('//') && (scheme !== '' || !rest.startsWith('///'))) {
     const slash = rest.indexOf('/', 2);
-    authority = normalAuthority(text, rest.slice(2, slash < 0 ? undefined : slash));
+    authority = normalAuthority(text, scheme, rest.slice(2, slash < 0 ? undefined : slash));
     rest = slash < 0 ? '' : rest.slice(slash);
   }
   checkEscapes(text, rest);
@@ -87,7 +81,7 @@ function checkEscapes(text: string, part: string): void {
 }
 
 /** User-info, host and port, checked and written as they will be sent. */
-function normalAuthority(text: string, authority: string): string {
+function normalAuthority(text: string, scheme: string, authority: string): string {
   const at = authority.lastIndexOf('@');
   const host = authority.slice(at + 1);
   let userInfo = '';
@@ -101,19 +95,41 @@ function normalAuthority(text: string, authority: string): string {
     const password = colon < 0 ? '' : `:${reescape(given.slice(colon + 1), USERINFO_KEPT)}`;
     userInfo = `${reescape(name, USERINFO_KEPT)}${password}@`;
   }
-  const literal = /^(\[[^\]]*\])(.*)$/.exec(host);
-  const colon = host.lastIndexOf(':');
-  const port = literal !== null ? literal[2]! : colon >= 0 ? host.slice(colon) : '';
+  const close = host.startsWith('[') ? host.lastIndexOf(']') : -1;
+  // Only what the web uses is strict about a second colon.
+  const colon = /^https?$/i.test(scheme) ? host.indexOf(':') : host.lastIndexOf(':');
+  const port = close > 0 ? host.slice(close + 1) : colon >= 0 ? host.slice(colon) : '';
   if (!/^(?::[0-9]*)?$/.test(port)) throw fail(text, `${JSON.stringify(port)} is no port`);
-  if (literal === null && /[[\]]/.test(host))
-    throw fail(text, 'a bracket is out of place in its host');
+  if (close > 0) return `${userInfo}[${normalAddress(text, host.slice(1, close))}]${port}`;
   const name = host.slice(0, host.length - port.length);
-  // In a host only bytes above ASCII may be escaped, and % itself in the zone of an address.
+  if (name.includes('[')) throw fail(text, 'a bracket is out of place in its host');
+  // In a host only bytes above ASCII may be escaped, and % itself.
   const bad =
-    /%(?!25|[89A-Fa-f][0-9A-Fa-f])|[^A-Za-z0-9\-._~!"$&'()*+,;=:[\]<>%\u0080-\u00ff]/.exec(name);
+    /%(?!25|[89A-Fa-f][0-9A-Fa-f])|[^A-Za-z0-9\-._~!"$&'()*+,;=:\]<>%\u0080-\u00ff]/.exec(name);
   if (bad !== null) throw fail(text, `${JSON.stringify(bad[0])} cannot be in a host name`);
-  return userInfo + escapeHigh(name) + port;
+  return userInfo + unescapeBytes(name).replace(/[%\u0080-\u00ff]/g, percent) + port;
 }
+
+/** An IPv6 address, its zone behind `%25` (RFC 6874). */
+function normalAddress(text: string, inside: string): string {
+  const mark = inside.indexOf('%25');
+  const address = mark < 0 ? inside : inside.slice(0, mark);
+  const zone = mark < 0 ? undefined : inside.slice(mark + 3);
+  if (!isIPv6(address) || address.includes('%') || zone === '')
+    throw fail(text, `${JSON.stringify(inside)} is no IPv6 address`);
+  if (zone === undefined) return address;
+  let out = `${address}%25`;
+  for (const [written, escaped] of zone.matchAll(/%([0-9A-Fa-f]{2})|[\s\S]/g)) {
+    const char = escaped === undefined ? written : unescapeBytes(written);
+    if (ZONE_PLAIN.test(char)) out += char;
+    else if (escaped === undefined ? char > '\u007f' : char === '%' || char === ' ')
+      out += percent(char);
+    else throw fail(text, `${JSON.stringify(written)} cannot be in the zone of an address`);
+  }
+  return out;
+}
+
+const ZONE_PLAIN = /[A-Za-z0-9\-._~!"$&'()*+,;=:[\]<>]/;
 
 const USERINFO_KEPT = /[A-Za-z0-9\-_.~$&+,;=]/;
 /** What a path may hold as written. */
@@ -144,8 +160,6 @@ function reescape(text: string, kept: RegExp): string {
   for (const char of unescapeBytes(text)) out += kept.test(char) ? char : percent(char);
   return out;
 }
-
-const escapeHigh = (text: string): string => text.replace(/[\u0080-\u00ff]/g, percent);
 
 const percent = (char: string): string =>
   `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;

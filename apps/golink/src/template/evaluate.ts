@@ -1,98 +1,313 @@
-// Runs a parsed template within a budget of steps and output.
-import { callFunction } from './functions.ts';
-import { type Command, type Node, type Operand, type Pipe, TemplateError } from './syntax.ts';
-import { NamedInt, Time } from './time.ts';
+// Runs a parsed template within a budget of steps, output and depth.
+import { callFunction, signatureOf } from './functions.ts';
+import { memberOf } from './members.ts';
+import { formatValue } from './printf.ts';
 import {
-  CallError,
-  type Environment,
-  isTrue,
-  printValue,
-  Root,
-  typeName,
-  type Value,
-} from './values.ts';
+  type Command,
+  type Node,
+  type Operand,
+  type Pipe,
+  TemplateError,
+  type TemplateSet,
+} from './syntax.ts';
+import { CallError, type Environment, Int, isTrue, List, Root, typeName, type Value } from './values.ts';
 
-/** Operands evaluated, plus one for each 64 characters a function gives. */
+/** Operands evaluated and nodes passed, plus one for each 64 characters a function takes or gives. */
 export const MAX_STEPS: number = 20_000;
-/** Characters of output, and of any value on the way. */
+/** Bytes of output, and of any value on the way. */
 export const MAX_OUTPUT: number = 64 * 1024;
+/** Blocks, parentheses and templates within each other while it runs. */
+export const MAX_NESTING: number = 250;
 
-/** Throws TemplateError of kind `run`, `unsupported`, `budget` or `user`. */
-export function evaluate(nodes: readonly Node[], env: Environment, source: string): string {
-  const run = new Run(env, source);
-  run.nodes(nodes, run.root);
+/** What an argument has to be. */
+export type ArgumentType = 'string' | 'int' | 'any';
+
+export interface Signature {
+  readonly takes: readonly ArgumentType[];
+  /** Any number of further arguments of any type. */
+  readonly variadic?: boolean;
+}
+
+/** Gives a byte string. Throws TemplateError of kind `run`, `unsupported`, `budget` or `user`. */
+export function evaluate(templates: TemplateSet, env: Environment, source: string): string {
+  const run = new Run(templates, source);
+  run.template('', new Root(env), 0);
   return run.output;
 }
 
+type Jump = 'break' | 'continue' | undefined;
+
 class Run {
   output = '';
-  readonly root: Root;
   readonly #source: string;
-  readonly #variables: Value[];
+  readonly #templates: TemplateSet;
+  /** The innermost last. */
+  #variables: { readonly name: string; value: Value }[] = [];
   #steps = 0;
+  #nesting = 0;
 
-  constructor(env: Environment, source: string) {
-    this.root = new Root(env);
+  constructor(templates: TemplateSet, source: string) {
+    this.#templates = templates;
     this.#source = source;
-    this.#variables = [this.root];
   }
 
-  nodes(nodes: readonly Node[], dot: Value): void {
+  template(name: string, dot: Value, offset: number): void {
+    const nodes = this.#templates.get(name);
+    if (nodes === undefined)
+      throw this.#error('run', `there is no template ${JSON.stringify(name)}`, offset);
+    this.#enter(offset);
+    const outside = this.#variables;
+    this.#variables = [{ name: '$', value: dot }];
+    this.#nodes(nodes, dot);
+    this.#variables = outside;
+    this.#nesting--;
+  }
+
+  #nodes(nodes: readonly Node[], dot: Value): Jump {
     for (const node of nodes) {
-      if (node.type === 'text') this.#write(node.text, 0);
-      else if (node.type === 'action') {
-        const value = this.#pipe(node.pipe, dot);
-        if (node.pipe.store === undefined)
-          this.#write(
-            this.#calling(node.pipe.offset, () => printValue(value)),
-            node.pipe.offset,
-          );
-      } else {
-        const depth = this.#variables.length;
-        const value = this.#pipe(node.pipe, dot);
-        const inside = node.keyword === 'with' ? value : dot;
-        if (isTrue(value)) this.nodes(node.body, inside);
-        else this.nodes(node.otherwise, dot);
-        this.#variables.length = depth;
+      switch (node.type) {
+        case 'text':
+          this.#write(node.text, 0);
+          break;
+        case 'action': {
+          const value = this.#pipe(node.pipe, dot);
+          if (node.pipe.variables.length > 0) break;
+          const { offset } = node.pipe;
+          this.#write(typeof value === 'string' ? value : this.#text(value, offset), offset);
+          break;
+        }
+        case 'jump':
+          return node.keyword;
+        case 'template': {
+          const value = node.pipe === undefined ? null : this.#pipe(node.pipe, dot);
+          this.template(node.name, value, node.offset);
+          break;
+        }
+        case 'branch': {
+          const depth = this.#variables.length;
+          this.#enter(node.pipe.offset);
+          const jump = this.#branch(node, dot);
+          this.#nesting--;
+          this.#variables.length = depth;
+          if (jump !== undefined) return jump;
+        }
       }
     }
+    return undefined;
+  }
+
+  #branch(node: Node & { type: 'branch' }, dot: Value): Jump {
+    const value = this.#pipe(node.pipe, dot);
+    if (node.keyword === 'range') return this.#range(node, value, dot);
+    if (!isTrue(value)) return this.#nodes(node.otherwise, dot);
+    return this.#nodes(node.body, node.keyword === 'with' ? value : dot);
+  }
+
+  #range(node: Node & { type: 'branch' }, over: Value, dot: Value): Jump {
+    const { pipe, body } = node;
+    const [first, second] = pipe.variables;
+    const depth = this.#variables.length;
+    const { count, at } = this.#elements(over, pipe);
+    for (let i = 0n; i < count; i++) {
+      this.#spend(1, pipe.offset);
+      const value = at(i);
+      if (first !== undefined) {
+        // One variable is the element; of two, the first is its position.
+        if (second !== undefined) this.#set(first, new Int(i), pipe.offset);
+        this.#set(second ?? first, value, pipe.offset);
+      }
+      const jump = this.#nodes(body, value);
+      this.#variables.length = depth;
+      if (jump === 'break') break;
+    }
+    if (count > 0n) return undefined;
+    // A break behind {{else}} ends this range, a continue the one around it.
+    return this.#nodes(node.otherwise, dot) === 'continue' ? 'continue' : undefined;
+  }
+
+  #elements(over: Value, pipe: Pipe): { count: bigint; at: (i: bigint) => Value } {
+    if (over === null) return { count: 0n, at: () => null };
+    if (over instanceof List)
+      return { count: BigInt(over.items.length), at: (i) => over.items[Number(i)]! };
+    if (!(over instanceof Int))
+      throw this.#error('run', `${typeName(over)} has nothing to range over`, pipe.offset);
+    if (pipe.variables.length > 1)
+      throw this.#error('run', 'a range over an integer sets one variable', pipe.offset);
+    return { count: over.value, at: (i) => new Int(i, over.type) };
   }
 
   #write(text: string, offset: number): void {
+    this.#spend(1, offset);
     if (this.output.length + text.length > MAX_OUTPUT)
-      throw this.#error('budget', `it gives more than ${MAX_OUTPUT} characters`, offset);
+      throw this.#error('budget', `it gives more than ${MAX_OUTPUT} bytes`, offset);
     this.output += text;
+  }
+
+  #text(value: Value, offset: number): string {
+    return value === null ? '<no value>' : this.#calling(offset, () => formatValue(value));
   }
 
   #pipe(pipe: Pipe, dot: Value): Value {
     let value: Value | undefined;
     for (const command of pipe.commands) value = this.#command(command, dot, value);
     const result = value!;
-    if (pipe.store?.kind === 'declare') this.#variables.push(result);
-    else if (pipe.store?.kind === 'assign') this.#variables[pipe.store.slot] = result;
+    for (const name of pipe.variables) {
+      if (pipe.assigns) this.#set(name, result, pipe.offset);
+      else this.#variables.push({ name, value: result });
+    }
     return result;
+  }
+
+  #variable(name: string, offset: number): { value: Value } {
+    for (let i = this.#variables.length - 1; i >= 0; i--)
+      if (this.#variables[i]!.name === name) return this.#variables[i]!;
+    throw this.#error('run', `the variable ${name} has no value`, offset);
+  }
+
+  #set(name: string, value: Value, offset: number): void {
+    this.#variable(name, offset).value = value;
   }
 
   /** `piped` is the value of the command before, which becomes the last argument. */
   #command(command: Command, dot: Value, piped: Value | undefined): Value {
     const [head, ...rest] = command.operands;
-    if (head.type === 'function') {
-      if (head.name === 'and' || head.name === 'or')
-        return this.#choose(head.name, head.offset, rest, dot, piped);
-      const args = this.#arguments(rest, dot, piped);
-      return this.#call(head.name, args, head.offset);
-    }
-    const takesArguments = rest.length > 0 || piped !== undefined;
-    if (!takesArguments) return this.#operand(head, dot);
-    if (head.type === 'literal' || head.type === 'nil' || head.type === 'dot')
+    if (head.type === 'nil') throw this.#error('run', 'nil is not a command', head.offset);
+    if ('names' in head && (head.type === 'function' || head.names.length > 0))
+      return this.#operand(head, dot, rest, piped);
+    if (rest.length > 0 || piped !== undefined)
       throw this.#error('run', 'arguments stand behind a value', head.offset);
-    return this.#operand(head, dot, this.#arguments(rest, dot, piped));
+    return this.#operand(head, dot);
   }
 
-  #arguments(operands: readonly Operand[], dot: Value, piped: Value | undefined): Value[] {
-    const args = operands.map((operand) => this.#operand(operand, dot));
-    if (piped !== undefined) args.push(piped);
-    return args;
+  /** With arguments for what a call can be made of. */
+  #operand(
+    operand: Operand,
+    dot: Value,
+    args: readonly Operand[] = [],
+    piped?: Value,
+  ): Value {
+    const { offset } = operand;
+    this.#spend(1, offset);
+    switch (operand.type) {
+      case 'string':
+      case 'bool':
+        return operand.value;
+      case 'number':
+        if (operand.float !== undefined) return operand.float;
+        if (operand.integer !== undefined) return new Int(operand.integer);
+        throw this.#error('run', 'a number needs more than 64 bits', offset);
+      case 'nil':
+        return null;
+      case 'dot':
+        return dot;
+      case 'field':
+        return this.#chain(dot, operand, dot, args, piped);
+      case 'variable':
+        return this.#chain(this.#variable(operand.name, offset).value, operand, dot, args, piped);
+      case 'pipe': {
+        this.#enter(offset);
+        const value = this.#pipe(operand.pipe, dot);
+        this.#nesting--;
+        return this.#chain(value, operand, dot, args, piped);
+      }
+      case 'function':
+        if (operand.names.length > 0)
+          return this.#chain(this.#function(operand, dot, []), operand, dot, args, piped);
+        return this.#function(operand, dot, args, piped);
+    }
+  }
+
+  #chain(
+    start: Value,
+    { names, offset }: { readonly names: readonly string[]; readonly offset: number },
+    dot: Value,
+    args: readonly Operand[],
+    piped: Value | undefined,
+  ): Value {
+    let value = start;
+    for (const [i, name] of names.entries()) {
+      const isLast = i === names.length - 1;
+      value = this.#member(value, name, dot, isLast ? args : [], isLast ? piped : undefined, offset);
+    }
+    return value;
+  }
+
+  #member(
+    value: Value,
+    name: string,
+    dot: Value,
+    args: readonly Operand[],
+    piped: Value | undefined,
+    offset: number,
+  ): Value {
+    if (value === null) return null;
+    if (value instanceof Root && name === 'User' && value.env.user === undefined) {
+      if (args.length > 0 || piped !== undefined)
+        throw this.#error('run', 'User takes no arguments', offset);
+      throw this.#error('user', 'link requires a valid user', offset);
+    }
+    const member = this.#calling(offset, () => memberOf(value, name));
+    if (member === undefined)
+      throw this.#error('run', `${typeName(value)} has no field or method ${name}`, offset);
+    const values = this.#arguments(name, member, args, dot, piped, offset);
+    return this.#kept(
+      this.#calling(offset, () => member.call(values)),
+      offset,
+    );
+  }
+
+  #function(
+    { name, offset }: { readonly name: string; readonly offset: number },
+    dot: Value,
+    args: readonly Operand[],
+    piped?: Value,
+  ): Value {
+    if (name === 'and' || name === 'or') return this.#choose(name, offset, args, dot, piped);
+    const values = this.#arguments(name, signatureOf(name), args, dot, piped, offset);
+    return this.#kept(
+      this.#calling(offset, () => callFunction(name, values)),
+      offset,
+    );
+  }
+
+  #arguments(
+    name: string,
+    signature: Signature,
+    args: readonly Operand[],
+    dot: Value,
+    piped: Value | undefined,
+    offset: number,
+  ): Value[] {
+    const { takes, variadic = false } = signature;
+    const count = args.length + (piped === undefined ? 0 : 1);
+    if (variadic ? count < takes.length : count !== takes.length)
+      throw this.#error(
+        'run',
+        `${name} takes ${variadic ? 'at least ' : ''}${takes.length} argument${takes.length === 1 ? '' : 's'}, got ${count}`,
+        offset,
+      );
+    const values = args.map((operand, i) => {
+      const type = takes[i] ?? 'any';
+      const isInteger = type === 'int' && operand.type === 'number';
+      const value =
+        isInteger && operand.integer !== undefined
+          ? new Int(operand.integer)
+          : this.#operand(operand, dot);
+      return this.#checked(name, type, value, operand.offset);
+    });
+    if (piped !== undefined)
+      values.push(this.#checked(name, takes[values.length] ?? 'any', piped, offset));
+    return values;
+  }
+
+  #checked(name: string, type: ArgumentType, value: Value, offset: number): Value {
+    if (typeof value === 'string') this.#spend(value.length / 64, offset);
+    const fits =
+      type === 'any' ||
+      (type === 'string' ? typeof value === 'string' : value instanceof Int && value.type === 'int');
+    if (!fits)
+      throw this.#error('run', `${name} needs type ${type}, got ${typeName(value)}`, offset);
+    return value;
   }
 
   /** `and` gives the first false operand or the last, `or` the first true one or the last. */
@@ -108,83 +323,18 @@ class Run {
       value = this.#operand(operand, dot);
       if (isTrue(value) === (name === 'or')) return value;
     }
-    value = piped ?? value;
+    value = piped === undefined ? value : piped;
     if (value === undefined) throw this.#error('run', `${name} takes at least 1 argument`, offset);
     return value;
   }
 
-  #operand(operand: Operand, dot: Value, args?: readonly Value[]): Value {
-    this.#spend(1, operand.offset);
-    const { offset } = operand;
-    switch (operand.type) {
-      case 'literal':
-        return operand.value;
-      case 'nil':
-        return null;
-      case 'dot':
-        return dot;
-      case 'field':
-        return this.#chain(dot, operand.names, offset, args);
-      case 'variable':
-        return this.#chain(this.#variables[operand.slot] ?? null, operand.names, offset, args);
-      case 'pipe':
-        return this.#chain(this.#pipe(operand.pipe, dot), operand.names, offset, args);
-      case 'function':
-        return this.#call(operand.name, [], offset);
-    }
-  }
-
-  #chain(start: Value, names: readonly string[], offset: number, args?: readonly Value[]): Value {
-    let value = start;
-    names.forEach((name, i) => {
-      const last = i === names.length - 1;
-      value = this.#member(value, name, last ? (args ?? []) : [], offset);
-    });
-    if (names.length === 0 && args !== undefined)
-      throw this.#error('run', 'arguments stand behind a value', offset);
-    return value;
-  }
-
-  #member(value: Value, name: string, args: readonly Value[], offset: number): Value {
-    const found =
-      value instanceof Root
-        ? this.#rootMember(value, name, offset)
-        : value instanceof Time
-          ? TIME_MEMBERS[name]
-          : undefined;
-    if (found === undefined) {
-      if (value instanceof Time && UNSUPPORTED_TIME_MEMBERS.has(name))
-        throw this.#error('unsupported', `.Now.${name} is not available`, offset);
-      throw this.#error('run', `${typeName(value)} has no field or method ${name}`, offset);
-    }
-    if (typeof found === 'function') return this.#calling(offset, () => found(value as Time, args));
-    if (args.length > 0) throw this.#error('run', `${name} takes no arguments`, offset);
-    return found;
-  }
-
-  #rootMember(root: Root, name: string, offset: number): Value | undefined {
-    const { env } = root;
-    switch (name) {
-      case 'Path':
-        return env.path;
-      case 'Query':
-        return env.query;
-      case 'Now':
-        return env.now;
-      case 'User':
-        if (env.user === undefined) throw this.#error('user', 'link requires a valid user', offset);
-        return env.user;
-    }
-    return undefined;
-  }
-
-  #call(name: string, args: readonly Value[], offset: number): Value {
-    const value = this.#calling(offset, () => callFunction(name, args));
-    if (typeof value === 'string') {
-      this.#spend(value.length / 64, offset);
-      if (value.length > MAX_OUTPUT)
-        throw this.#error('budget', `a value has more than ${MAX_OUTPUT} characters`, offset);
-    }
+  /** A value made: its size counts. */
+  #kept(value: Value, offset: number): Value {
+    const size = value instanceof List ? value.items.length * 8 : 0;
+    const length = typeof value === 'string' ? value.length : size;
+    this.#spend(length / 64, offset);
+    if (length > MAX_OUTPUT)
+      throw this.#error('budget', `a value has more than ${MAX_OUTPUT} bytes`, offset);
     return value;
   }
 
@@ -192,8 +342,7 @@ class Run {
     try {
       return call();
     } catch (error) {
-      if (error instanceof CallError)
-        throw this.#error(error.unsupported ? 'unsupported' : 'run', error.message, offset);
+      if (error instanceof CallError) throw this.#error(error.kind, error.message, offset);
       throw error;
     }
   }
@@ -204,71 +353,12 @@ class Run {
       throw this.#error('budget', `it takes more than ${MAX_STEPS} steps`, offset);
   }
 
+  #enter(offset: number): void {
+    if (++this.#nesting > MAX_NESTING)
+      throw this.#error('budget', `it nests deeper than ${MAX_NESTING} while it runs`, offset);
+  }
+
   #error(kind: TemplateError['kind'], message: string, offset: number): TemplateError {
     return new TemplateError(kind, message, offset, this.#source);
   }
 }
-
-type Member = (time: Time, args: readonly Value[]) => Value;
-
-const plain =
-  (name: string, read: (time: Time) => Value): Member =>
-  (time, args) => {
-    if (args.length > 0) throw new CallError(`${name} takes no arguments`);
-    return read(time);
-  };
-
-function integer(value: Value | undefined): number {
-  const number = value instanceof NamedInt ? value.value : value;
-  if (typeof number !== 'number') throw new CallError('AddDate takes 3 integers');
-  return number;
-}
-
-const TIME_MEMBERS: Readonly<Record<string, Member>> = Object.assign(Object.create(null), {
-  Format: (time, args) => {
-    const [layout] = args;
-    if (args.length !== 1 || typeof layout !== 'string')
-      throw new CallError('Format takes 1 string');
-    return time.format(layout);
-  },
-  AddDate: (time, args) => {
-    if (args.length !== 3) throw new CallError('AddDate takes 3 integers');
-    const moved = time.addDate(integer(args[0]), integer(args[1]), integer(args[2]));
-    if (moved === undefined) throw new CallError('AddDate leaves the years 1 to 9999', true);
-    return moved;
-  },
-  Year: plain('Year', (time) => time.year),
-  Month: plain('Month', (time) => time.month),
-  Day: plain('Day', (time) => time.day),
-  Weekday: plain('Weekday', (time) => time.weekday),
-  Hour: plain('Hour', (time) => time.hour),
-  Minute: plain('Minute', (time) => time.minute),
-  Second: plain('Second', (time) => time.second),
-  Nanosecond: plain('Nanosecond', (time) => time.nanosecond),
-  YearDay: plain('YearDay', (time) => time.yearDay),
-  Unix: plain('Unix', (time) => Math.floor(time.ms / 1000)),
-  UnixMilli: plain('UnixMilli', (time) => time.ms),
-  UTC: plain('UTC', (time) => time),
-  IsZero: plain('IsZero', () => false),
-  String: plain('String', (time) => time.toString()),
-} satisfies Record<string, Member>);
-
-/** Of Go's time.Time, giving one value, and not here. */
-const UNSUPPORTED_TIME_MEMBERS: ReadonlySet<string> = new Set([
-  'Add',
-  'After',
-  'AppendFormat',
-  'Before',
-  'Compare',
-  'Equal',
-  'GoString',
-  'In',
-  'IsDST',
-  'Local',
-  'Location',
-  'Round',
-  'Sub',
-  'Truncate',
-  'UnixMicro',
-  'UnixNano',
-]);

@@ -1,125 +1,168 @@
-// The functions a template may call. All take and give values; a wrong type or count is a sentence to put into an
-// error. `and` and `or` are not here: they evaluate their arguments one by one (evaluate.ts).
-import { escapeHtml } from '@cove/web';
+// The functions a template may call. A wrong type or count is found before they run (evaluate.ts), where `and` and `or`
+// are as well: they evaluate their arguments one by one.
 import { toLower, toUpper } from '../casemap.ts';
-import { pathEscape, queryEscape } from '../escape.ts';
-import { formatVerbs } from './printf.ts';
-import { NamedInt, Time } from './time.ts';
-import { CallError, isTrue, printValue, Root, typeName, type Value } from './values.ts';
+import { pathEscapeBytes, queryEscapeBytes } from '../escape.ts';
+import { equal, less } from './compare.ts';
+import type { Signature } from './evaluate.ts';
+import { matches, replaceMatches } from './match.ts';
+import { formatValue, printf } from './printf.ts';
+import { escapeHtml, escapeScript } from './quote.ts';
+import { toBytes, toText } from './utf8.ts';
+import { CallError, Int, isTrue, List, typeName, type Value } from './values.ts';
 
-function asString(value: Value, name: string): string {
-  if (typeof value !== 'string')
-    throw new CallError(`${name} needs a string, got ${typeName(value)}`);
-  return value;
+interface Plain extends Signature {
+  readonly call: (args: readonly Value[]) => Value;
 }
 
-type Plain = (args: readonly Value[]) => Value;
-
-function onStrings(name: string, count: number, run: (...texts: string[]) => Value): Plain {
-  return (args) => {
-    if (args.length !== count)
-      throw new CallError(
-        `${name} takes ${count} argument${count > 1 ? 's' : ''}, got ${args.length}`,
-      );
-    return run(...args.map((arg) => asString(arg, name)));
+function onStrings(count: number, run: (...texts: string[]) => Value): Plain {
+  return {
+    takes: Array.from({ length: count }, () => 'string' as const),
+    call: (args) => run(...(args as string[])),
   };
 }
 
-/** Joined as Go's Sprint does: a space between two operands of which neither is a string. */
-function sprint(args: readonly Value[]): string {
+const onAny = (count: number, run: (...args: Value[]) => Value, variadic = false): Plain => ({
+  takes: Array.from({ length: count }, () => 'any' as const),
+  variadic,
+  call: (args) => run(...args),
+});
+
+/** Operands in a row; a space between two of which neither is a string. */
+export function sprint(args: readonly Value[]): string {
   let out = '';
   args.forEach((arg, i) => {
     if (i > 0 && typeof arg !== 'string' && typeof args[i - 1] !== 'string') out += ' ';
-    out += printValue(arg);
+    out += formatValue(arg);
   });
   return out;
 }
 
-/** The kinds that compare with each other. */
-function comparable(value: Value): string | number | boolean {
-  if (value instanceof NamedInt) return value.value;
-  if (value === null || value instanceof Time || value instanceof Root)
-    throw new CallError(`${typeName(value)} cannot be compared`, true);
+/** What escaping functions escape. */
+const printed = (args: readonly Value[]): string =>
+  sprint(args.map((arg) => (arg === null ? '<no value>' : arg)));
+
+/** 0 to `limit`. Throws CallError. */
+function position(value: Value, limit: number): number {
+  if (!(value instanceof Int))
+    throw new CallError(`${typeName(value)} cannot be used as a position`);
+  if (value.value < 0n || value.value > BigInt(limit))
+    throw new CallError(`the position ${value.value} is out of range`);
+  return Number(value.value);
+}
+
+function index(item: Value, ...path: Value[]): Value {
+  if (item === null) throw new CallError('index needs something to look into');
+  let value = item;
+  for (const step of path) {
+    if (typeof value === 'string')
+      value = new Int(value.charCodeAt(position(step, value.length - 1)), 'uint8');
+    else if (value instanceof List) value = value.items[position(step, value.items.length - 1)]!;
+    else throw new CallError(`${typeName(value)} cannot be indexed`);
+  }
   return value;
 }
 
-function equal(a: Value, b: Value): boolean {
-  const left = comparable(a);
-  const right = comparable(b);
-  if (typeof left !== typeof right)
-    throw new CallError(`${typeName(a)} and ${typeName(b)} cannot be compared`);
-  return left === right;
+function slice(item: Value, ...bounds: Value[]): Value {
+  const isText = typeof item === 'string';
+  if (!isText && !(item instanceof List)) throw new CallError(`${typeName(item)} cannot be sliced`);
+  if (bounds.length > (isText ? 2 : 3)) throw new CallError('slice has too many positions');
+  const size = isText ? item.length : item.items.length;
+  const [from = 0, to = size, cap = size] = bounds.map((bound) => position(bound, size));
+  if (from > to || to > cap) throw new CallError(`the positions ${from} and ${to} are out of order`);
+  return isText ? item.slice(from, to) : new List(item.items.slice(from, to));
 }
 
-function less(a: Value, b: Value): boolean {
-  const left = comparable(a);
-  const right = comparable(b);
-  if (typeof left === 'boolean' || typeof left !== typeof right)
-    throw new CallError(`${typeName(a)} and ${typeName(b)} have no order`);
-  // Strings compare by code point, as their UTF-8 bytes do.
-  if (typeof left === 'string')
-    return Buffer.compare(Buffer.from(left), Buffer.from(right as string)) < 0;
-  return (left as number) < (right as number);
+function length(item: Value): Value {
+  if (typeof item === 'string') return new Int(item.length);
+  if (item instanceof List) return new Int(item.items.length);
+  throw new CallError(`${typeName(item)} has no length`);
 }
 
-function ordered(name: string, run: (a: Value, b: Value) => boolean): Plain {
-  return (args) => {
-    if (args.length !== 2) throw new CallError(`${name} takes 2 arguments, got ${args.length}`);
-    return run(args[0]!, args[1]!);
-  };
+function join(list: Value, separator: Value): Value {
+  if (!(list instanceof List) || typeof separator !== 'string')
+    throw new CallError('Join takes a list and a string');
+  return bounded(list.items.join(separator));
+}
+
+/** 64 KiB is what any value may have (evaluate.ts); this is what may be made on the way. */
+function bounded(text: string): string {
+  if (text.length > 1024 * 1024) throw new CallError('a value is too large', 'budget');
+  return text;
+}
+
+function replace(text: string, from: string, to: string): string {
+  const count = from === '' ? text.length + 1 : text.split(from).length - 1;
+  if (count * to.length > 1024 * 1024) throw new CallError('a value is too large', 'budget');
+  return text.replaceAll(from, () => to);
 }
 
 const FUNCTIONS: Readonly<Record<string, Plain>> = Object.assign(Object.create(null), {
-  PathEscape: onStrings('PathEscape', 1, (text) => pathEscape(text!)),
-  QueryEscape: onStrings('QueryEscape', 1, (text) => queryEscape(text!)),
-  TrimPrefix: onStrings('TrimPrefix', 2, (text, prefix) =>
+  // golink's.
+  PathEscape: onStrings(1, pathEscapeBytes),
+  QueryEscape: onStrings(1, queryEscapeBytes),
+  TrimPrefix: onStrings(2, (text, prefix) =>
     text!.startsWith(prefix!) ? text!.slice(prefix!.length) : text!,
   ),
-  TrimSuffix: onStrings('TrimSuffix', 2, (text, suffix) =>
+  TrimSuffix: onStrings(2, (text, suffix) =>
     text!.endsWith(suffix!) ? text!.slice(0, text!.length - suffix!.length) : text!,
   ),
-  ToLower: onStrings('ToLower', 1, (text) => toLower(text!)),
-  ToUpper: onStrings('ToUpper', 1, (text) => toUpper(text!)),
-  not: (args) => {
-    if (args.length !== 1) throw new CallError(`not takes 1 argument, got ${args.length}`);
-    return !isTrue(args[0]!);
+  ToLower: onStrings(1, (text) => toBytes(toLower(toText(text!)))),
+  ToUpper: onStrings(1, (text) => toBytes(toUpper(toText(text!)))),
+  Match: onStrings(2, matches),
+  // Ours. What is worked on comes last, where a pipeline puts it.
+  Split: onStrings(2, (separator, text) => new List(separator === '' ? [text!] : text!.split(separator!))),
+  Join: onAny(2, (separator, list) => join(list!, separator!)),
+  Replace: onStrings(3, (from, to, text) => replace(text!, from!, to!)),
+  RegexReplace: onStrings(3, replaceMatches),
+  Default: onAny(2, (other, value) => (isTrue(value!) ? value! : other!)),
+  // The language's.
+  not: onAny(1, (value) => !isTrue(value!)),
+  eq: onAny(
+    1,
+    (first, ...others) => {
+      if (others.length === 0) throw new CallError('eq takes at least 2 arguments');
+      return others.some((other) => equal(first!, other));
+    },
+    true,
+  ),
+  ne: onAny(2, (a, b) => !equal(a!, b!)),
+  lt: onAny(2, (a, b) => less(a!, b!)),
+  le: onAny(2, (a, b) => less(a!, b!) || equal(a!, b!)),
+  gt: onAny(2, (a, b) => !less(a!, b!) && !equal(a!, b!)),
+  ge: onAny(2, (a, b) => !less(a!, b!)),
+  len: onAny(1, (item) => length(item!)),
+  index: onAny(1, (item, ...path) => index(item!, ...path), true),
+  slice: onAny(1, (item, ...bounds) => slice(item!, ...bounds), true),
+  print: onAny(0, (...args) => sprint(args), true),
+  println: onAny(0, (...args) => `${args.map((arg) => formatValue(arg)).join(' ')}\n`, true),
+  printf: {
+    takes: ['string'],
+    variadic: true,
+    call: ([format, ...args]) => printf(format as string, args),
   },
-  eq: (args) => {
-    if (args.length < 2) throw new CallError('eq takes at least 2 arguments');
-    // No short cut: a type that does not fit is an error wherever it stands.
-    return args.slice(1).filter((other) => equal(args[0]!, other)).length > 0;
-  },
-  ne: ordered('ne', (a, b) => !equal(a, b)),
-  lt: ordered('lt', less),
-  le: ordered('le', (a, b) => !less(b, a)),
-  gt: ordered('gt', (a, b) => less(b, a)),
-  ge: ordered('ge', (a, b) => !less(a, b)),
-  len: onStrings('len', 1, (text) => Buffer.byteLength(text!)),
-  print: sprint,
-  println: (args) => `${args.map(printValue).join(' ')}\n`,
-  printf: (args) => {
-    const [format, ...rest] = args;
-    if (format === undefined) throw new CallError('printf needs a format');
-    return formatVerbs(asString(format, 'printf'), rest);
-  },
-  html: (args) => escapeHtml(sprint(args)),
-  urlquery: (args) => queryEscape(sprint(args)),
+  html: onAny(0, (...args) => escapeHtml(printed(args)), true),
+  js: onAny(0, (...args) => escapeScript(printed(args)), true),
+  urlquery: onAny(0, (...args) => queryEscapeBytes(printed(args)), true),
+  // Nothing a template can reach is a function.
+  call: onAny(
+    1,
+    (value) => {
+      throw new CallError(`${typeName(value!)} is no function`);
+    },
+    true,
+  ),
 } satisfies Record<string, Plain>);
-
-const UNSUPPORTED: ReadonlySet<string> = new Set(['Match', 'index', 'slice', 'js', 'call']);
 
 export function isFunction(name: string): boolean {
   return name === 'and' || name === 'or' || FUNCTIONS[name] !== undefined;
 }
 
-/** Known to the full language, but not here. */
-export function isUnsupportedFunction(name: string): boolean {
-  return UNSUPPORTED.has(name);
+/** Of any function but `and` and `or`. */
+export function signatureOf(name: string): Signature {
+  return FUNCTIONS[name]!;
 }
 
-/** Any function but `and` and `or`. Throws CallError. */
+/** Any function but `and` and `or`, with arguments as its signature says. Throws CallError. */
 export function callFunction(name: string, args: readonly Value[]): Value {
-  const run = FUNCTIONS[name];
-  if (run === undefined) throw new CallError(`${name} takes at least 1 argument`);
-  return run(args);
+  return FUNCTIONS[name]!.call(args);
 }

@@ -1,5 +1,6 @@
 // Source text -> tokens: text outside `{{ }}`, and words, literals and marks inside.
 import { TemplateError } from './syntax.ts';
+import { encodeRune, toBytes } from './utf8.ts';
 
 export type TokenType =
   | 'text'
@@ -11,6 +12,7 @@ export type TokenType =
   | 'dot'
   | 'string'
   | 'number'
+  | 'char'
   | 'bool'
   | 'nil'
   | 'keyword'
@@ -24,7 +26,10 @@ export type TokenType =
 
 export interface Token {
   readonly type: TokenType;
-  /** Text as meant: strings without quotes and escapes, fields without the dot, variables with `$`. */
+  /**
+   * Text as meant: strings as bytes without quotes and escapes, characters as their number, fields without the dot,
+   * variables with `$`.
+   */
   readonly text: string;
   readonly offset: number;
   /** White space stood before it, which separates arguments. */
@@ -55,7 +60,7 @@ export function lex(source: string): Token[] {
     if (trimNext) text = text.replace(/^[ \t\r\n]+/, '');
     if (open >= 0 && /^\{\{-[ \t\r\n]/.test(source.slice(open, open + 4)))
       text = text.replace(/(?<![ \t\r\n])[ \t\r\n]+$/, '');
-    if (text !== '') tokens.push({ type: 'text', text, offset: at, spaced: false });
+    if (text !== '') tokens.push({ type: 'text', text: toBytes(text), offset: at, spaced: false });
     if (open < 0) break;
     const action = lexAction(source, open, tokens);
     at = action.end;
@@ -102,8 +107,11 @@ function lexAction(source: string, open: number, tokens: Token[]): { end: number
   }
 }
 
-const WORD = /[\p{L}_][\p{L}\p{Nd}_]*/uy;
-const NUMBER = /[+-]?[0-9][0-9A-Za-z_]*(?:\.[0-9A-Za-z_]*)?(?:(?<=[eEpP])[+-][0-9_]+)?/y;
+const WORD = /[\p{L}_\p{Nd}]+/uy;
+const NUMBER =
+  /[+-]?(?:0[xX][0-9a-fA-F_]*(?:\.[0-9a-fA-F_]*)?(?:[pP][+-]?[0-9_]*)?|0[oO][0-7_]*|0[bB][01_]*|[0-9_]*(?:\.[0-9_]*)?(?:[eE][+-]?[0-9_]*)?)i?/y;
+/** What may stand right behind a word, a field or a variable. */
+const BEHIND_WORD = /[ \t\r\n.,|:()]|\}\}|$/y;
 
 function match(pattern: RegExp, source: string, at: number): string | undefined {
   pattern.lastIndex = at;
@@ -123,6 +131,11 @@ function lexToken(
     spaced,
     end: at + length,
   });
+  const word = (found: Token & { end: number }): Token & { end: number } => {
+    if (match(BEHIND_WORD, source, found.end) === undefined)
+      throw fail(`unexpected ${JSON.stringify(source[found.end])}`, found.end);
+    return found;
+  };
   const char = source[at]!;
   switch (char) {
     case '|':
@@ -140,32 +153,36 @@ function lexToken(
     case '`': {
       const close = source.indexOf('`', at + 1);
       if (close < 0) throw fail('a raw string is not closed', at);
-      return token('string', source.slice(at + 1, close).replaceAll('\r', ''), close + 1 - at);
+      const raw = source.slice(at + 1, close).replaceAll('\r', '');
+      return token('string', toBytes(raw), close + 1 - at);
     }
     case '.': {
+      if (/[0-9]/.test(source[at + 1] ?? '')) break;
       const name = match(WORD, source, at + 1);
-      if (name !== undefined) return token('field', name, name.length + 1);
-      if (!/[0-9]/.test(source[at + 1] ?? '')) return token('dot', '.', 1);
-      throw new TemplateError(
-        'unsupported',
-        'floating-point numbers are not available',
-        at,
-        source,
-      );
+      return name === undefined ? token('dot', '.', 1) : word(token('field', name, name.length + 1));
     }
     case '$': {
       const name = match(WORD, source, at + 1) ?? '';
-      return token('variable', `$${name}`, name.length + 1);
+      return word(token('variable', `$${name}`, name.length + 1));
     }
   }
-  const number = match(NUMBER, source, at);
-  if (number !== undefined) return token('number', number, number.length);
-  const word = match(WORD, source, at);
-  if (word === undefined)
+  if (/[-+.0-9]/.test(char)) {
+    let number = match(NUMBER, source, at) ?? '';
+    const second = /[-+]/.test(source[at + number.length] ?? '')
+      ? match(NUMBER, source, at + number.length)
+      : undefined;
+    if (second?.endsWith('i') === true) number += second;
+    const after = match(WORD, source, at + number.length);
+    if (number === '' || after !== undefined)
+      throw fail(`${JSON.stringify(number + (after ?? ''))} is no number`, at);
+    return token('number', number, number.length);
+  }
+  const name = match(WORD, source, at);
+  if (name === undefined)
     throw fail(`unexpected ${JSON.stringify(String.fromCodePoint(source.codePointAt(at)!))}`, at);
-  if (word === 'true' || word === 'false') return token('bool', word, word.length);
-  if (word === 'nil') return token('nil', word, word.length);
-  return token(KEYWORDS.has(word) ? 'keyword' : 'word', word, word.length);
+  if (name === 'true' || name === 'false') return word(token('bool', name, name.length));
+  if (name === 'nil') return word(token('nil', name, name.length));
+  return word(token(KEYWORDS.has(name) ? 'keyword' : 'word', name, name.length));
 }
 
 const ESCAPE =
@@ -189,31 +206,35 @@ function quoted(
 ): Token & { end: number } {
   const quote = source[at]!;
   let value = '';
+  /** The last code point, and how many there were. */
+  let rune = 0;
+  let count = 0;
   let i = at + 1;
   for (;;) {
     const char = source[i];
     if (char === undefined || char === '\n') throw fail('a string is not closed', at);
     if (char === quote) break;
+    count++;
     if (char !== '\\') {
-      value += char;
-      i++;
+      rune = source.codePointAt(i)!;
+      value += encodeRune(rune);
+      i += rune > 0xffff ? 2 : 1;
       continue;
     }
     ESCAPE.lastIndex = i;
     const found = ESCAPE.exec(source);
     if (found === null || found[1] === (quote === '"' ? "'" : '"'))
       throw fail('an escape in a string is not known', i);
-    const hex = found[2] ?? found[3] ?? found[4];
-    const code = Number.parseInt(hex ?? found[5] ?? '0', hex === undefined ? 8 : 16);
-    if (found[1] !== undefined) value += CONTROL[found[1]] ?? found[1];
-    else if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000) || (found[5] && code > 255))
+    const [whole, letter, byte, four, eight, octal] = found;
+    if (letter !== undefined) rune = (CONTROL[letter] ?? letter).charCodeAt(0);
+    else rune = Number.parseInt((byte ?? four ?? eight ?? octal)!, octal === undefined ? 16 : 8);
+    const isByte = byte !== undefined || octal !== undefined;
+    if (isByte ? rune > 0xff : rune > 0x10ffff || (rune >= 0xd800 && rune < 0xe000))
       throw fail('an escape in a string is no character', i);
-    else if ((found[2] !== undefined || found[5] !== undefined) && code > 0x7f)
-      throw new TemplateError('unsupported', 'single bytes above 7F are not available', i, source);
-    else value += String.fromCodePoint(code);
-    i += found[0].length;
+    value += isByte ? String.fromCharCode(rune) : encodeRune(rune);
+    i += whole.length;
   }
   if (quote === '"') return token('string', value, i + 1 - at);
-  if ([...value].length !== 1) throw fail('a character literal holds exactly one character', at);
-  return token('number', String(value.codePointAt(0)), i + 1 - at);
+  if (count !== 1) throw fail('a character literal holds exactly one character', at);
+  return token('char', String(rune), i + 1 - at);
 }

@@ -1,7 +1,15 @@
 // Tokens -> nodes. Checks syntax, function names and variable scopes; fields and types are checked when it runs.
-import { isFunction, isUnsupportedFunction } from './functions.ts';
+import { isFunction } from './functions.ts';
 import { lex, type Token, type TokenType } from './lex.ts';
-import { type Command, type Node, type Operand, type Pipe, TemplateError } from './syntax.ts';
+import { readNumber } from './number.ts';
+import {
+  type Command,
+  type Node,
+  type Operand,
+  type Pipe,
+  TemplateError,
+  type TemplateSet,
+} from './syntax.ts';
 
 /** How deep parentheses and blocks may nest. */
 export const MAX_DEPTH: number = 64;
@@ -9,21 +17,23 @@ export const MAX_DEPTH: number = 64;
 export const MAX_SOURCE: number = 64 * 1024;
 
 /** Throws TemplateError of kind `parse` or `unsupported`. */
-export function parse(source: string): readonly Node[] {
+export function parse(source: string): TemplateSet {
   if (source.length > MAX_SOURCE)
     throw new TemplateError('parse', `it is longer than ${MAX_SOURCE} characters`, 0);
-  const parser = new Parser(source);
-  return parser.document();
+  return new Parser(source).document();
 }
 
-type BlockEnd = 'end' | 'else';
+type BranchKeyword = 'if' | 'with' | 'range';
 
 class Parser {
   readonly #source: string;
   readonly #tokens: readonly Token[];
+  readonly #templates: Map<string, readonly Node[]> = new Map();
   #next = 0;
   #depth = 0;
-  /** Names in scope; a variable's slot is its position here. */
+  /** Ranges around this place. */
+  #ranges = 0;
+  /** Names in scope, the innermost last. */
   #variables: string[] = ['$'];
 
   constructor(source: string) {
@@ -31,14 +41,15 @@ class Parser {
     this.#tokens = lex(source);
   }
 
-  document(): readonly Node[] {
-    const { nodes, stop } = this.#nodes();
+  document(): TemplateSet {
+    const { nodes, stop } = this.#nodes(true);
     if (stop !== undefined) throw this.#fail(`"${stop.text}" closes nothing`, stop);
-    return nodes;
+    this.#add('', nodes, this.#peek());
+    return this.#templates;
   }
 
   /** Nodes up to the end of the source, or to the word `else` or `end` (which is taken). */
-  #nodes(): { nodes: Node[]; stop: Token | undefined } {
+  #nodes(isTop = false): { nodes: Node[]; stop: Token | undefined } {
     const nodes: Node[] = [];
     for (;;) {
       const token = this.#take();
@@ -49,33 +60,49 @@ class Parser {
       }
       const word = this.#peek();
       if (word.type !== 'keyword') {
-        nodes.push({ type: 'action', pipe: this.#pipeline('close', 'a command', true) });
+        nodes.push({ type: 'action', pipe: this.#pipeline('close', 'a command') });
         continue;
       }
       this.#take();
-      if (word.text === 'else' || word.text === 'end') return { nodes, stop: word };
-      if (word.text !== 'if' && word.text !== 'with')
-        throw new TemplateError(
-          'unsupported',
-          `"${word.text}" is not available`,
-          word.offset,
-          this.#source,
-        );
-      nodes.push(this.#branch(word.text, word));
+      switch (word.text) {
+        case 'else':
+        case 'end':
+          return { nodes, stop: word };
+        case 'if':
+        case 'with':
+        case 'range':
+          nodes.push(this.#branch(word.text, word));
+          break;
+        case 'break':
+        case 'continue':
+          this.#expect('close');
+          if (this.#ranges === 0) throw this.#fail(`"${word.text}" stands in no range`, word);
+          nodes.push({ type: 'jump', keyword: word.text, offset: word.offset });
+          break;
+        case 'template':
+          nodes.push(this.#call(word));
+          break;
+        case 'block':
+          nodes.push(this.#block(word));
+          break;
+        default:
+          if (!isTop) throw this.#fail('"define" stands inside something', word);
+          this.#define(word);
+      }
     }
   }
 
-  #branch(keyword: 'if' | 'with', at: Token): Node {
+  #branch(keyword: BranchKeyword, at: Token): Node {
     this.#enter(at);
     const scope = this.#variables.length;
-    const pipe = this.#pipeline('close', keyword, true);
+    const pipe = this.#pipeline('close', keyword);
+    if (keyword === 'range') this.#ranges++;
     const { nodes: body, stop } = this.#nodes();
+    if (keyword === 'range') this.#ranges--;
     if (stop === undefined) throw this.#fail(`"${keyword}" is not closed by "end"`, at);
     let otherwise: Node[] = [];
-    // What the body declared is out of scope behind `else`; what the condition declared is not.
-    this.#variables.length = scope + (pipe.store?.kind === 'declare' ? 1 : 0);
-    if ((stop.text as BlockEnd) === 'end') this.#expect('close');
-    else if (this.#peek().type === 'keyword' && this.#peek().text === keyword) {
+    if (stop.text === 'end') this.#expect('close');
+    else if (keyword !== 'range' && this.#isKeyword(keyword)) {
       // {{else if}}: the inner branch takes the {{end}} of both.
       otherwise = [this.#branch(keyword, this.#take())];
     } else {
@@ -91,55 +118,113 @@ class Parser {
     return { type: 'branch', keyword, pipe, body, otherwise };
   }
 
-  #pipeline(until: TokenType, context: string, mayStore: boolean): Pipe {
-    const first = this.#peek();
-    let store: Pipe['store'];
-    let declared: string | undefined;
-    const mark = this.#tokens[this.#next + 1]!;
-    if (first.type === 'variable' && (mark.type === ':=' || mark.type === '=')) {
-      if (!mayStore) throw this.#fail(`"${mark.text}" cannot be in parentheses`, mark);
-      this.#next += 2;
-      if (mark.type === ':=') {
-        declared = first.text;
-        store = { kind: 'declare' };
-      } else store = { kind: 'assign', slot: this.#slot(first) };
-    }
-    const commands: Command[] = [];
-    for (;;) {
-      const token = this.#peek();
-      if (token.type === until || token.type === '|') {
-        if (commands.length === 0 || this.#tokens[this.#next - 1]!.type === '|')
-          throw this.#fail(`a value is missing for ${context}`, token);
-        this.#take();
-        if (token.type === until) break;
-        continue;
-      }
-      commands.push(this.#command(commands.length > 0));
-    }
-    if (declared !== undefined) this.#variables.push(declared);
-    return { commands: commands as [Command, ...Command[]], store, offset: first.offset };
+  #define(at: Token): void {
+    const name = this.#name(at);
+    this.#expect('close');
+    this.#body(name, at);
   }
 
-  #command(later: boolean): Command {
+  /** Defines a template and calls it in the same place. */
+  #block(at: Token): Node {
+    const name = this.#name(at);
+    const pipe = this.#pipeline('close', 'block');
+    this.#body(name, at);
+    return { type: 'template', name, pipe, offset: at.offset };
+  }
+
+  #call(at: Token): Node {
+    const name = this.#name(at);
+    const isBare = this.#peek().type === 'close';
+    const pipe = isBare ? undefined : this.#pipeline('close', 'template');
+    if (isBare) this.#take();
+    return { type: 'template', name, pipe, offset: at.offset };
+  }
+
+  /** What stands between {{define}} and its {{end}}: it sees no variables and no range of what is around it. */
+  #body(name: string, at: Token): void {
+    this.#enter(at);
+    const outside = { variables: this.#variables, ranges: this.#ranges };
+    this.#variables = ['$'];
+    this.#ranges = 0;
+    const { nodes, stop } = this.#nodes();
+    if (stop?.text !== 'end') throw this.#fail(`"${at.text}" is not closed by "end"`, stop ?? at);
+    this.#expect('close');
+    this.#variables = outside.variables;
+    this.#ranges = outside.ranges;
+    this.#depth--;
+    this.#add(name, nodes, at);
+  }
+
+  /** A name may be defined again only if one of the two says nothing. */
+  #add(name: string, nodes: readonly Node[], at: Token): void {
+    const known = this.#templates.get(name);
+    if (known === undefined || isBlank(known)) this.#templates.set(name, nodes);
+    else if (!isBlank(nodes))
+      throw this.#fail(`the template ${JSON.stringify(name)} is defined twice`, at);
+  }
+
+  #name(at: Token): string {
+    const token = this.#take();
+    if (token.type !== 'string') throw this.#fail(`"${at.text}" needs a name in quotes`, token);
+    return token.text;
+  }
+
+  #pipeline(until: TokenType, context: string): Pipe {
+    const first = this.#peek();
+    const { variables, assigns } = this.#stores(context);
+    const commands: Command[] = [];
+    while (this.#peek().type !== until) commands.push(this.#command(commands.length > 0));
+    if (commands.length === 0) throw this.#fail(`a value is missing for ${context}`, this.#peek());
+    this.#take();
+    return { commands: commands as [Command, ...Command[]], variables, assigns, offset: first.offset };
+  }
+
+  /** `$x :=`, `$x =`, and in a range `$i, $v :=`. */
+  #stores(context: string): Pick<Pipe, 'variables' | 'assigns'> {
+    const mark = this.#tokens[this.#next + 1];
+    if (this.#peek().type !== 'variable' || mark === undefined)
+      return { variables: [], assigns: false };
+    if (mark.type === ':=' || mark.type === '=') {
+      const variables = [this.#take().text];
+      this.#take();
+      this.#variables.push(...variables);
+      return { variables, assigns: mark.type === '=' };
+    }
+    if (mark.type !== ',') return { variables: [], assigns: false };
+    if (context !== 'range') throw this.#fail('only a range sets two variables', mark);
+    const index = this.#take().text;
+    this.#take();
+    const value = this.#take();
+    const second = this.#take();
+    if (value.type !== 'variable' || (second.type !== ':=' && second.type !== '='))
+      throw this.#fail('a range sets one or two variables', value);
+    this.#variables.push(index, value.text);
+    return { variables: [index, value.text], assigns: second.type === '=' };
+  }
+
+  /** Takes the bar behind it as well. */
+  #command(isLater: boolean): Command {
     const operands: Operand[] = [];
     for (;;) {
       const token = this.#peek();
-      if (token.type === '|' || token.type === ')' || token.type === 'close') break;
-      if (operands.length > 0 && !token.spaced)
-        throw this.#fail(`unexpected ${JSON.stringify(token.text)}`, token);
+      if (operands.length > 0) {
+        if (token.type === ')' || token.type === 'close') break;
+        if (token.type === '|') {
+          this.#take();
+          break;
+        }
+        if (!token.spaced) throw this.#fail(`unexpected ${JSON.stringify(token.text)}`, token);
+      }
       operands.push(this.#operand());
     }
     const [first] = operands;
-    if (first === undefined) throw this.#fail('a value is missing', this.#peek());
-    if (later && ['literal', 'nil', 'dot'].includes(first.type))
+    if (isLater && ['string', 'bool', 'number', 'nil', 'dot'].includes(first!.type))
       throw new TemplateError(
         'parse',
         'a value cannot be piped into this',
-        first.offset,
+        first!.offset,
         this.#source,
       );
-    if (first.type === 'nil')
-      throw new TemplateError('parse', 'nil is not a command', first.offset, this.#source);
     return { operands: operands as [Operand, ...Operand[]] };
   }
 
@@ -148,11 +233,15 @@ class Parser {
     const { offset } = token;
     switch (token.type) {
       case 'string':
-        return this.#alone({ type: 'literal', value: token.text, offset });
+        return this.#alone({ type: 'string', value: token.text, offset });
       case 'bool':
-        return this.#alone({ type: 'literal', value: token.text === 'true', offset });
+        return this.#alone({ type: 'bool', value: token.text === 'true', offset });
+      case 'char':
+        return this.#alone({
+          ...{ type: 'number', integer: BigInt(token.text), float: undefined, offset },
+        });
       case 'number':
-        return this.#alone({ type: 'literal', value: this.#integer(token), offset });
+        return this.#alone(this.#number(token));
       case 'nil':
         return this.#alone({ type: 'nil', offset });
       case 'dot':
@@ -160,15 +249,21 @@ class Parser {
       case 'field':
         return { type: 'field', names: [token.text, ...this.#fields()], offset };
       case 'variable':
-        return { type: 'variable', slot: this.#slot(token), names: this.#fields(), offset };
+        if (!this.#variables.includes(token.text))
+          throw this.#fail(`the variable ${token.text} is not declared`, token);
+        return { type: 'variable', name: token.text, names: this.#fields(), offset };
       case 'word':
-        return this.#alone({ type: 'function', name: this.#function(token), offset });
+        if (!isFunction(token.text))
+          throw this.#fail(`the function ${JSON.stringify(token.text)} is not known`, token);
+        return { type: 'function', name: token.text, names: this.#fields(), offset };
       case '(': {
         this.#enter(token);
-        const pipe = this.#pipeline(')', 'the parenthesis', false);
+        const pipe = this.#pipeline(')', 'the parenthesis');
         this.#depth--;
         return { type: 'pipe', pipe, names: this.#fields(), offset };
       }
+      case 'close':
+        throw this.#fail('a value is missing', token);
       default:
         throw this.#fail(`unexpected ${JSON.stringify(token.text)}`, token);
     }
@@ -189,46 +284,16 @@ class Parser {
     return operand;
   }
 
-  #function(token: Token): string {
-    if (isFunction(token.text)) return token.text;
-    if (isUnsupportedFunction(token.text))
-      throw new TemplateError(
-        'unsupported',
-        `the function ${token.text} is not available`,
-        token.offset,
-        this.#source,
-      );
-    throw this.#fail(`the function ${JSON.stringify(token.text)} is not known`, token);
+  #number(token: Token): Operand {
+    const number = readNumber(token.text);
+    if (number === undefined) throw this.#fail(`${JSON.stringify(token.text)} is no number`, token);
+    if (number !== 'complex') return { type: 'number', ...number, offset: token.offset };
+    const message = 'complex numbers are not available';
+    throw new TemplateError('unsupported', message, token.offset, this.#source);
   }
 
-  #slot(token: Token): number {
-    const slot = this.#variables.lastIndexOf(token.text);
-    if (slot < 0) throw this.#fail(`the variable ${token.text} is not declared`, token);
-    return slot;
-  }
-
-  #integer(token: Token): number {
-    const text = token.text.replace(/(?<=[0-9a-fA-FxXoObB])_(?=[0-9a-fA-F])/g, '');
-    const sign = text.startsWith('-') ? -1 : 1;
-    const digits = text.replace(/^[+-]/, '');
-    if (/^(?:[0-9]+\.[0-9]*|[0-9]+[eE][+-]?[0-9]+|[0-9.]+i|[0-9]+\.[0-9]*[eE].*)$/.test(digits))
-      throw new TemplateError(
-        'unsupported',
-        'floating-point numbers are not available',
-        token.offset,
-        this.#source,
-      );
-    if (!/^(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)$/.test(digits))
-      throw this.#fail(`${JSON.stringify(token.text)} is no number`, token);
-    const value = /^0[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number(digits);
-    if (!Number.isSafeInteger(value))
-      throw new TemplateError(
-        'unsupported',
-        'numbers beyond 2^53 are not available',
-        token.offset,
-        this.#source,
-      );
-    return sign * value;
+  #isKeyword(text: string): boolean {
+    return this.#peek().type === 'keyword' && this.#peek().text === text;
   }
 
   #enter(at: Token): void {
@@ -255,8 +320,15 @@ class Parser {
   }
 }
 
+const isBlank = (nodes: readonly Node[]): boolean =>
+  nodes.every((node) => node.type === 'text' && /^[\t-\r \u0085\u00a0]*$/.test(node.text));
+
 /** True when a field or method of that name is read anywhere. */
-export function reads(nodes: readonly Node[], name: string): boolean {
+export function reads(templates: TemplateSet, name: string): boolean {
+  return [...templates.values()].some((nodes) => readsIn(nodes, name));
+}
+
+function readsIn(nodes: readonly Node[], name: string): boolean {
   const inOperand = (operand: Operand): boolean =>
     ('names' in operand && operand.names.includes(name)) ||
     (operand.type === 'pipe' && inPipe(operand.pipe));
@@ -264,8 +336,7 @@ export function reads(nodes: readonly Node[], name: string): boolean {
     pipe.commands.some((command) => command.operands.some(inOperand));
   return nodes.some(
     (node) =>
-      node.type !== 'text' &&
-      (inPipe(node.pipe) ||
-        (node.type === 'branch' && (reads(node.body, name) || reads(node.otherwise, name)))),
+      ('pipe' in node && node.pipe !== undefined && inPipe(node.pipe)) ||
+      (node.type === 'branch' && (readsIn(node.body, name) || readsIn(node.otherwise, name))),
   );
 }

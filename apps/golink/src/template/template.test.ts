@@ -9,7 +9,7 @@ import { Time } from './time.ts';
 const NOW = new Time(Date.parse('2022-06-02T15:04:05.067Z'));
 
 function run(source: string, path = '', user: string | undefined = 'foo@example.com'): string {
-  return evaluate(parse(source), { path, user, query: 'q=1', now: NOW }, source);
+  return evaluate(parse(source), { path, user, query: 'q=1', host: 'go', now: NOW }, source);
 }
 
 function errorOf(source: string, path = ''): TemplateError {
@@ -172,7 +172,7 @@ test('wrong fields, types and counts fail when it runs', () => {
   assert.equal(
     (() => {
       try {
-        return evaluate(parse('{{.User}}'), { path: '', user: undefined, query: '', now: NOW }, '');
+        return evaluate(parse('{{.User}}'), { path: '', user: undefined, query: '', host: '', now: NOW }, '');
       } catch (error) {
         return (error as TemplateError).kind;
       }

@@ -1,38 +1,6 @@
 // `.Now`: a moment in UTC with the members of Go's time.Time that give one value, and Go's layouts.
 
-/** A named integer: prints its name, compares and formats as its number. */
-export class NamedInt {
-  readonly value: number;
-  readonly text: string;
-  constructor(value: number, text: string) {
-    this.value = value;
-    this.text = text;
-  }
-}
-
-const MONTHS = [
-  'January',
-  'February',
-  'March',
-  'April',
-  'May',
-  'June',
-  'July',
-  'August',
-  'September',
-  'October',
-  'November',
-  'December',
-] as const;
-const WEEKDAYS = [
-  'Sunday',
-  'Monday',
-  'Tuesday',
-  'Wednesday',
-  'Thursday',
-  'Friday',
-  'Saturday',
-] as const;
+import { Int, intText } from './values.ts';
 
 export class Time {
   readonly #date: Date;
@@ -46,14 +14,13 @@ export class Time {
     return this.#date.getTime();
   }
 
-  get month(): NamedInt {
-    const month = this.#date.getUTCMonth();
-    return new NamedInt(month + 1, MONTHS[month]!);
+  /** 1 to 12. */
+  get month(): number {
+    return this.#date.getUTCMonth() + 1;
   }
-
-  get weekday(): NamedInt {
-    const weekday = this.#date.getUTCDay();
-    return new NamedInt(weekday, WEEKDAYS[weekday]!);
+  /** Sunday is 0. */
+  get weekday(): number {
+    return this.#date.getUTCDay();
   }
 
   get year(): number {
@@ -87,7 +54,7 @@ export class Time {
       : new Time(date.getTime());
   }
 
-  /** Layout in terms of the reference time `Mon Jan 2 15:04:05 MST 2006`. */
+  /** A moment in words. Layout in terms of the reference time `Mon Jan 2 15:04:05 MST 2006`. */
   format(layout: string): string {
     return layout.replace(LAYOUT, (chunk) => this.#chunk(chunk));
   }
@@ -99,23 +66,25 @@ export class Time {
   #chunk(chunk: string): string {
     const two = (value: number): string => String(value).padStart(2, '0');
     const hour12 = this.hour % 12 || 12;
+    const month = intText(new Int(this.month, 'time.Month'));
+    const weekday = intText(new Int(this.weekday, 'time.Weekday'));
     switch (chunk) {
       case '2006':
         return String(this.year).padStart(4, '0');
       case '06':
         return two(this.year % 100);
       case 'January':
-        return this.month.text;
+        return month;
       case 'Jan':
-        return this.month.text.slice(0, 3);
+        return month.slice(0, 3);
       case '01':
-        return two(this.month.value);
+        return two(this.month);
       case '1':
-        return String(this.month.value);
+        return String(this.month);
       case 'Monday':
-        return this.weekday.text;
+        return weekday;
       case 'Mon':
-        return this.weekday.text.slice(0, 3);
+        return weekday.slice(0, 3);
       case '02':
         return two(this.day);
       case '_2':
