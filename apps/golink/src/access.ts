@@ -32,6 +32,8 @@ export interface AccessOptions {
   readonly allowUnknownUsers: boolean;
   /** Whether this login belongs to a user of the network. Rejects when that cannot be told. */
   readonly isKnownUser: (login: string) => boolean | Promise<boolean>;
+  /** What destinations may begin with, in lower case; `DEFAULT_SCHEMES` unless given. */
+  readonly schemes?: ReadonlySet<string>;
 }
 
 export class Access {

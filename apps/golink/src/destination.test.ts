@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { checkDestination, compile } from './destination.ts';
 import { GolinkError } from './errors.ts';
-import { buildLocation } from './location.ts';
+import { buildLocation, schemeSet } from './location.ts';
 import { toBytes } from './template/utf8.ts';
 
 const NOW = Date.parse('2022-06-02T01:02:03Z');
@@ -27,6 +28,9 @@ const codeOf = (run: () => unknown): string => {
 
 const CALENDAR =
   'https://calendar.google.com/{{with .Path}}calendar/embed?mode=week&src={{.}}@tailscale.com{{end}}';
+
+const MATCH =
+  'http://host.com/{{if Match "\\\\d+" .Path}}id/{{.Path}}{{else}}search/{{.Path}}{{end}}';
 
 const EXPANSIONS: readonly [long: string, path: string, query: string, expected: string][] = [
   ['http://host.com/foo%2f/bar', '', '', 'http://host.com/foo%2f/bar'],
@@ -53,6 +57,8 @@ const EXPANSIONS: readonly [long: string, path: string, query: string, expected:
   ['http://host.com/{{TrimSuffix .Path "/"}}', 'a/', '', 'http://host.com/a'],
   ['http://host.com/{{ToLower .Path}}', 'BUG-123', '', 'http://host.com/bug-123'],
   ['http://host.com/{{ToUpper .Path}}', 'bug-123', '', 'http://host.com/BUG-123'],
+  [MATCH, '123', '', 'http://host.com/id/123'],
+  [MATCH, 'query', '', 'http://host.com/search/query'],
   ['rel', 'a', '', 'rel/a'],
   ['/rel', 'a', '', '/rel/a'],
   ['/rel', '', 'a=b', '/rel?a=b'],
@@ -131,6 +137,23 @@ test('a Location is written as net/url writes it, in bytes', () => {
     assert.equal(buildLocation(toBytes(expanded), query), expected, `${expanded} | ${query}`);
 });
 
+/** URL, query, and what Go 1.26.8's net/url made of them: bytes, or null for an error. */
+type Vector = readonly [string, string, string | null];
+
+const EVERY_SCHEME = { has: () => true } as unknown as ReadonlySet<string>;
+
+test('hundreds of URLs and queries come out byte for byte as from net/url, or fail where they fail there', () => {
+  const file = new URL('../src/testing/net-url.jsonl', import.meta.url);
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+  assert.ok(lines.length > 500);
+  for (const line of lines) {
+    const [url, query, expected] = JSON.parse(line) as Vector;
+    const locate = (): string => buildLocation(toBytes(url), toBytes(query), EVERY_SCHEME);
+    if (expected === null) assert.equal(codeOf(locate), 'ERR_LOCATION', line);
+    else assert.equal(locate(), expected, line);
+  }
+});
+
 test('what is no URL, and what a browser would run, is an error and not a redirect', () => {
   for (const bad of [
     '',
@@ -184,19 +207,58 @@ test('a destination that would run script, or whose template does not parse, is 
     'https://h/',
     '/rel',
     'rel',
+    '//h/',
     'mailto:a@b',
+    'TEL:+1',
     'http://h/javascript:x',
-    'ssh://h',
   ])
     checkDestination(good);
 });
 
-test('what this version does not have is refused with its place, and fails plainly when it is there already', () => {
-  const long = 'http://h/{{if Match "\\\\d+" .Path}}id{{end}}';
+test('only allowed schemes are saved and followed, and which those are can be said', () => {
+  const schemes = schemeSet(['HTTPS', 'ssh://', 'slack:']);
+  for (const refused of ['ssh://h', 'slack:x', 'h:8080/x', 'ssh://{{.Path}}'])
+    assert.equal(
+      codeOf(() => checkDestination(refused)),
+      'ERR_DESTINATION',
+      refused,
+    );
+  for (const allowed of ['ssh://h', 'slack:x', 'ssh://{{.Path}}', '/rel'])
+    checkDestination(allowed, schemes);
   assert.throws(
-    () => checkDestination(long),
-    /long contains an invalid template: line 1, column 15: the function Match is not available/,
+    () => checkDestination('http://h', schemes),
+    /long may not be a http: address; these are allowed: https, ssh, slack/,
   );
+  const visited = { path: 'ssh', query: '', user: undefined, now: 0 };
+  const template = compile('{{.Path}}://h/');
+  assert.equal(
+    codeOf(() => template.locate(visited)),
+    'ERR_LOCATION',
+  );
+  assert.equal(template.locate({ ...visited, schemes }), 'ssh://h/');
+  const plain = compile('ssh://h/');
+  assert.equal(plain.locate({ ...visited, path: '', schemes }), 'ssh://h/');
+  assert.equal(
+    codeOf(() => plain.locate({ ...visited, path: '' })),
+    'ERR_LOCATION',
+  );
+  for (const wrong of ['javascript', 'DATA:', '', 'a b'])
+    assert.throws(() => schemeSet([wrong]), TypeError);
+});
+
+test('the path goes behind the whole destination, or before its query and fragment where the link says so', () => {
+  const both = (long: string): string[] =>
+    (['end', 'path'] as const).map((append) =>
+      compile(long, append).locate({ path: 'p q', query: 'b=2', user: undefined, now: 0 }),
+    );
+  assert.deepEqual(both('/rel?a=1'), ['/rel?a=1%2Fp+q&b=2', '/rel/p%20q?a=1&b=2']);
+  assert.deepEqual(both('http://h/#f'), ['http://h/?b=2#f/p%20q', 'http://h/p%20q?b=2#f']);
+  assert.deepEqual(both('http://h'), ['http://h/p%20q?b=2', 'http://h/p%20q?b=2']);
+});
+
+test('what this version does not have is an error of its own when visited', () => {
+  const long = 'http://h/{{.Now.UnixNano}}';
+  checkDestination(long);
   assert.equal(
     codeOf(() => visit(long)),
     'ERR_UNSUPPORTED',

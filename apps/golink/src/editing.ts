@@ -60,7 +60,7 @@ export class Editor {
         'ERR_NAME',
         'short may only contain letters, numbers, dash, and period',
       );
-    checkDestination(long);
+    checkDestination(long, this.#access.options.schemes);
     const caller = await request.caller();
     const id = linkId(short);
     const current = await this.#store.find(id);

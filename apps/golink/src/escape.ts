@@ -9,12 +9,16 @@ export function pathEscape(text: string): string {
 
 /** `pathEscape` of a byte string: one char per byte. */
 export function pathEscapeBytes(bytes: string): string {
-  return PATH_PLAIN.test(bytes) ? bytes : escapeWith(Buffer.from(bytes, 'latin1'), PATH_KEPT, false);
+  return PATH_PLAIN.test(bytes)
+    ? bytes
+    : escapeWith(Buffer.from(bytes, 'latin1'), PATH_KEPT, false);
 }
 
 /** Of a byte string. Keeps `A-Z a-z 0-9 - _ . ~`; space becomes `+`, all else %XX. */
 export function queryEscapeBytes(bytes: string): string {
-  return QUERY_PLAIN.test(bytes) ? bytes : escapeWith(Buffer.from(bytes, 'latin1'), QUERY_KEPT, true);
+  return QUERY_PLAIN.test(bytes)
+    ? bytes
+    : escapeWith(Buffer.from(bytes, 'latin1'), QUERY_KEPT, true);
 }
 
 const PATH_PLAIN = /^[A-Za-z0-9\-_.~$&+=:@]*$/;

@@ -127,7 +127,7 @@ test('a name, a template and an owner that will not do are refused with a senten
     await refused('x', 'http://x/{{'),
     /^long contains an invalid template: line 1, column 10/,
   );
-  assert.match(await refused('x', 'http://x/{{range 3}}{{end}}'), /"range" is not available/);
+  assert.match(await refused('x', 'http://x/{{1i}}'), /complex numbers are not available/);
   assert.match(await refused('x', 'javascript:alert(1)'), /javascript/);
   assert.equal(
     await refused('x', 'http://x/', 'nobody@example.com'),

@@ -8,6 +8,7 @@ import { Access } from './access.ts';
 import { GolinkError } from './errors.ts';
 import { pathEscape } from './escape.ts';
 import { type Link, trimPunctuation } from './links.ts';
+import { DEFAULT_SCHEMES, schemeSet } from './location.ts';
 import { destinationOf, findLink, resolveArgument, splitPath } from './lookup.ts';
 import { Pages } from './routes.ts';
 import { type ImportOptions, type ImportReport, importSnapshot, snapshotOf } from './snapshot.ts';
@@ -40,6 +41,11 @@ export interface GolinkOptions {
   readonly allowUnknownUsers?: boolean;
   /** Count clicks by caller and day as well; nobody's visits are recorded without it. */
   readonly countVisitors?: boolean;
+  /**
+   * What destinations may begin with: `http`, `https`, `mailto` and `tel` unless given. Destinations without a scheme are
+   * always followed, those that browsers would run (`javascript`, `data`, ...) never.
+   */
+  readonly schemes?: readonly string[];
   /** Receives one sentence for each thing the person running this should know. Nothing is logged without it. */
   readonly log?: (message: string) => void;
   /** Milliseconds since the epoch. */
@@ -80,10 +86,11 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
     allowUnknownUsers = false,
     countVisitors = false,
   } = options;
+  const schemes = options.schemes === undefined ? DEFAULT_SCHEMES : schemeSet(options.schemes);
   if (hostname === '') throw new TypeError('hostname: must not be empty');
   const store = await Store.open({ database: options.database, now, log, countVisitors });
   const callers = new Callers(options.identify);
-  const access = new Access({ readOnly, allowUnknownUsers, isKnownUser });
+  const access = new Access({ readOnly, allowUnknownUsers, isKnownUser, schemes });
   const tokens = new FormTokens(await store.secret('form-tokens', 32), now);
   const pages = new Pages({
     ...{ store, access, tokens, callers, hostname, title, now, log, isPeerName },
@@ -113,13 +120,14 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
     query: string,
   ): void | Promise<void> {
     const destination = destinationOf(link);
+    const visited = { path, query, host: req.headers.host ?? '', schemes };
     if (destination.usesUser || countVisitors)
       return login(req).then((user) => {
         store.clicks.count(link.id, user);
-        redirect(res, destination.locate({ path, query, user, now: now() }));
+        redirect(res, destination.locate({ ...visited, user, now: now() }));
       });
     store.clicks.count(link.id);
-    redirect(res, destination.locate({ path, query, user: undefined, now: now() }));
+    redirect(res, destination.locate({ ...visited, user: undefined, now: now() }));
   }
 
   /** A lookup that fails makes an anonymous caller: links work for everyone. */
@@ -154,9 +162,10 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
       }
     },
     importSnapshot: (source, importOptions) =>
-      importSnapshot(store, source, { login: '', node: '' }, importOptions),
+      importSnapshot(store, source, { login: '', node: '' }, { schemes, ...importOptions }),
     exportTo: (stream) => pipeline(Readable.from(snapshotOf(store)), stream),
-    resolve: (argument, user) => resolveArgument(store, argument, hostname, { user, now: now() }),
+    resolve: (argument, user) =>
+      resolveArgument(store, argument, hostname, { user, now: now(), schemes }),
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -144,7 +144,7 @@ export class LinkEditor {
     for (const alias of edit.aliases ?? []) checkName(alias);
     if (long !== undefined) {
       if (long.trim() === '') throw new GolinkError('ERR_DESTINATION', 'long must not be empty');
-      checkDestination(long);
+      checkDestination(long, this.#access.options.schemes);
     }
     if ((edit.description ?? '').length > MAX_DESCRIPTION)
       throw new GolinkError(

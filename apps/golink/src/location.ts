@@ -21,6 +21,20 @@ interface Parts {
 /** What a destination may begin with, unless the service says otherwise; those without a scheme are always followed. */
 export const DEFAULT_SCHEMES: ReadonlySet<string> = new Set(['http', 'https', 'mailto', 'tel']);
 
+/** What a browser would run, or show as ours, rather than go to. */
+const NEVER: ReadonlySet<string> = new Set(
+  'javascript vbscript data blob filesystem view-source'.split(' '),
+);
+
+/** `HTTPS:` -> `https`. Throws TypeError for what is no scheme, or one that is never followed. */
+export function schemeSet(schemes: readonly string[]): ReadonlySet<string> {
+  const set = new Set(schemes.map((scheme) => scheme.toLowerCase().replace(/:(\/\/)?$/, '')));
+  for (const scheme of set)
+    if (!/^[a-z][a-z0-9+.-]*$/.test(scheme) || NEVER.has(scheme))
+      throw new TypeError(`schemes: ${JSON.stringify(scheme)} cannot be one of them`);
+  return set;
+}
+
 /**
  * `expanded`: what the destination's template gave. `query`: the request's, without `?`; merged when it has any
  * well-formed pair. Takes and returns byte strings. Throws GolinkError ERR_LOCATION.
@@ -104,8 +118,9 @@ function normalAuthority(text: string, scheme: string, authority: string): strin
   const name = host.slice(0, host.length - port.length);
   if (name.includes('[')) throw fail(text, 'a bracket is out of place in its host');
   // In a host only bytes above ASCII may be escaped, and % itself.
-  const bad =
-    /%(?!25|[89A-Fa-f][0-9A-Fa-f])|[^A-Za-z0-9\-._~!"$&'()*+,;=:\]<>%\u0080-\u00ff]/.exec(name);
+  const bad = /%(?!25|[89A-Fa-f][0-9A-Fa-f])|[^A-Za-z0-9\-._~!"$&'()*+,;=:\]<>%\u0080-\u00ff]/.exec(
+    name,
+  );
   if (bad !== null) throw fail(text, `${JSON.stringify(bad[0])} cannot be in a host name`);
   return userInfo + unescapeBytes(name).replace(/[%\u0080-\u00ff]/g, percent) + port;
 }

@@ -66,7 +66,7 @@ export async function resolveArgument(
   store: Pick<Store, 'find'>,
   argument: string,
   hostname: string,
-  visit: Pick<Visit, 'user' | 'now'>,
+  visit: Pick<Visit, 'user' | 'now' | 'schemes'>,
 ): Promise<string> {
   let path = argumentPath(argument, hostname);
   for (let hop = 0; hop < MAX_HOPS; hop++) {
@@ -74,7 +74,7 @@ export async function resolveArgument(
     const link = await store.find(linkId(short));
     if (link === undefined)
       throw new GolinkError('ERR_NOT_FOUND', `There is no link ${hostname}/${short}.`);
-    const bytes = destinationOf(link).locate({ ...visit, path: rest, query: '' });
+    const bytes = destinationOf(link).locate({ ...visit, path: rest, query: '', host: hostname });
     const location = Buffer.from(bytes, 'latin1').toString('utf8');
     const next = localPath(location, hostname);
     if (next === undefined) return location;

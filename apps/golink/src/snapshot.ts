@@ -21,6 +21,8 @@ export interface ImportProgress {
 export interface ImportOptions {
   /** Called after each batch. */
   readonly onProgress?: (progress: ImportProgress) => void;
+  /** What destinations may begin with, in lower case; others are taken, and noted. `DEFAULT_SCHEMES` unless given. */
+  readonly schemes?: ReadonlySet<string>;
   /** Reports what an import would do and changes nothing. */
   readonly dryRun?: boolean;
   /** Stops between batches; what was added stays. */
@@ -82,7 +84,7 @@ export async function importSnapshot(
     for (const { link, line } of batch) {
       if (added.has(link)) {
         report.added++;
-        const reason = whyUnresolvable(link);
+        const reason = whyUnresolvable(link, options.schemes);
         if (reason !== undefined) report.unresolvable.push({ line, short: link.short, reason });
         continue;
       }
@@ -144,9 +146,10 @@ async function imagine(
 }
 
 /** A destination is tried as it would be visited, by somebody, with nothing behind the name. */
-function whyUnresolvable(link: Link): string | undefined {
+function whyUnresolvable(link: Link, schemes?: ReadonlySet<string>): string | undefined {
+  const visit = { path: 'x', query: '', user: 'someone@example.com', now: 0 };
   try {
-    compile(link.long).locate({ path: 'x', query: '', user: 'someone@example.com', now: 0 });
+    compile(link.long).locate({ ...visit, ...(schemes !== undefined && { schemes }) });
     return undefined;
   } catch (error) {
     if (error instanceof GolinkError) return error.message;

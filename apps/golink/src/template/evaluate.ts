@@ -1,7 +1,8 @@
 // Runs a parsed template within a budget of steps, output and depth.
-import { callFunction, signatureOf } from './functions.ts';
+
+import { formatValue } from './format.ts';
+import { callFunction, costOf, signatureOf } from './functions.ts';
 import { memberOf } from './members.ts';
-import { formatValue } from './printf.ts';
 import {
   type Command,
   type Node,
@@ -10,7 +11,16 @@ import {
   TemplateError,
   type TemplateSet,
 } from './syntax.ts';
-import { CallError, type Environment, Int, isTrue, List, Root, typeName, type Value } from './values.ts';
+import {
+  CallError,
+  type Environment,
+  Int,
+  isTrue,
+  List,
+  Root,
+  typeName,
+  type Value,
+} from './values.ts';
 
 /** Operands evaluated and nodes passed, plus one for each 64 characters a function takes or gives. */
 export const MAX_STEPS: number = 20_000;
@@ -180,12 +190,7 @@ class Run {
   }
 
   /** With arguments for what a call can be made of. */
-  #operand(
-    operand: Operand,
-    dot: Value,
-    args: readonly Operand[] = [],
-    piped?: Value,
-  ): Value {
+  #operand(operand: Operand, dot: Value, args: readonly Operand[] = [], piped?: Value): Value {
     const { offset } = operand;
     this.#spend(1, offset);
     switch (operand.type) {
@@ -227,7 +232,14 @@ class Run {
     let value = start;
     for (const [i, name] of names.entries()) {
       const isLast = i === names.length - 1;
-      value = this.#member(value, name, dot, isLast ? args : [], isLast ? piped : undefined, offset);
+      value = this.#member(
+        value,
+        name,
+        dot,
+        isLast ? args : [],
+        isLast ? piped : undefined,
+        offset,
+      );
     }
     return value;
   }
@@ -264,6 +276,10 @@ class Run {
   ): Value {
     if (name === 'and' || name === 'or') return this.#choose(name, offset, args, dot, piped);
     const values = this.#arguments(name, signatureOf(name), args, dot, piped, offset);
+    this.#spend(
+      this.#calling(offset, () => costOf(name, values)),
+      offset,
+    );
     return this.#kept(
       this.#calling(offset, () => callFunction(name, values)),
       offset,
@@ -304,7 +320,9 @@ class Run {
     if (typeof value === 'string') this.#spend(value.length / 64, offset);
     const fits =
       type === 'any' ||
-      (type === 'string' ? typeof value === 'string' : value instanceof Int && value.type === 'int');
+      (type === 'string'
+        ? typeof value === 'string'
+        : value instanceof Int && value.type === 'int');
     if (!fits)
       throw this.#error('run', `${name} needs type ${type}, got ${typeName(value)}`, offset);
     return value;

@@ -14,7 +14,10 @@ export function formatFloat(value: number, verb: string, precision: number): str
     case 'f':
       return precision < 0 ? fixed(shortest(size)) : fixedExact(size, precision);
     case 'e':
-      return exponential(precision < 0 ? shortest(size) : significant(size, precision + 1), precision);
+      return exponential(
+        precision < 0 ? shortest(size) : significant(size, precision + 1),
+        precision,
+      );
     case 'x':
       return hexadecimal(size, precision);
     case 'b':
@@ -69,14 +72,20 @@ function divided(above: bigint, below: bigint): bigint {
   return twice > below || (twice === below && (whole & 1n) === 1n) ? whole + 1n : whole;
 }
 
-function fixedExact(size: number, precision: number): string {
+/** No number has more digits: what comes behind them is zeros. */
+const MOST_DIGITS = 1_100;
+
+function fixedExact(size: number, wanted: number): string {
+  const precision = Math.min(wanted, MOST_DIGITS);
   const text = String(scaled(size, precision)).padStart(precision + 1, '0');
   const point = text.length - precision;
-  return precision === 0 ? text : `${text.slice(0, point)}.${text.slice(point)}`;
+  if (precision === 0) return text;
+  return `${text.slice(0, point)}.${text.slice(point)}${'0'.repeat(wanted - precision)}`;
 }
 
-/** `count` digits. */
-function significant(size: number, count: number): Digits {
+/** `wanted` digits, or as many as there are. */
+function significant(size: number, wanted: number): Digits {
+  const count = Math.min(wanted, MOST_DIGITS);
   if (size === 0) return { digits: '0'.repeat(count), point: 1 };
   let point = shortest(size).point;
   for (;;) {

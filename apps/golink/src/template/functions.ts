@@ -4,13 +4,16 @@ import { toLower, toUpper } from '../casemap.ts';
 import { pathEscapeBytes, queryEscapeBytes } from '../escape.ts';
 import { equal, less } from './compare.ts';
 import type { Signature } from './evaluate.ts';
-import { matches, replaceMatches } from './match.ts';
-import { formatValue, printf } from './printf.ts';
+import { formatValue } from './format.ts';
+import { matchCost, matches, replaceMatches } from './match.ts';
+import { printf } from './printf.ts';
 import { escapeHtml, escapeScript } from './quote.ts';
 import { toBytes, toText } from './utf8.ts';
 import { CallError, Int, isTrue, List, typeName, type Value } from './values.ts';
 
 interface Plain extends Signature {
+  /** Steps it takes besides one for each 64 characters. */
+  readonly cost?: (args: readonly Value[]) => number;
   readonly call: (args: readonly Value[]) => Value;
 }
 
@@ -68,7 +71,8 @@ function slice(item: Value, ...bounds: Value[]): Value {
   if (bounds.length > (isText ? 2 : 3)) throw new CallError('slice has too many positions');
   const size = isText ? item.length : item.items.length;
   const [from = 0, to = size, cap = size] = bounds.map((bound) => position(bound, size));
-  if (from > to || to > cap) throw new CallError(`the positions ${from} and ${to} are out of order`);
+  if (from > to || to > cap)
+    throw new CallError(`the positions ${from} and ${to} are out of order`);
   return isText ? item.slice(from, to) : new List(item.items.slice(from, to));
 }
 
@@ -108,12 +112,21 @@ const FUNCTIONS: Readonly<Record<string, Plain>> = Object.assign(Object.create(n
   ),
   ToLower: onStrings(1, (text) => toBytes(toLower(toText(text!)))),
   ToUpper: onStrings(1, (text) => toBytes(toUpper(toText(text!)))),
-  Match: onStrings(2, matches),
+  Match: {
+    ...onStrings(2, matches),
+    cost: ([pattern, text]) => matchCost(pattern as string, text as string, false),
+  },
   // Ours. What is worked on comes last, where a pipeline puts it.
-  Split: onStrings(2, (separator, text) => new List(separator === '' ? [text!] : text!.split(separator!))),
+  Split: onStrings(
+    2,
+    (separator, text) => new List(separator === '' ? [text!] : text!.split(separator!)),
+  ),
   Join: onAny(2, (separator, list) => join(list!, separator!)),
   Replace: onStrings(3, (from, to, text) => replace(text!, from!, to!)),
-  RegexReplace: onStrings(3, replaceMatches),
+  RegexReplace: {
+    ...onStrings(3, replaceMatches),
+    cost: ([pattern, , text]) => matchCost(pattern as string, text as string, true),
+  },
   Default: onAny(2, (other, value) => (isTrue(value!) ? value! : other!)),
   // The language's.
   not: onAny(1, (value) => !isTrue(value!)),
@@ -160,6 +173,11 @@ export function isFunction(name: string): boolean {
 /** Of any function but `and` and `or`. */
 export function signatureOf(name: string): Signature {
   return FUNCTIONS[name]!;
+}
+
+/** Steps a call takes. Throws CallError. */
+export function costOf(name: string, args: readonly Value[]): number {
+  return FUNCTIONS[name]!.cost?.(args) ?? 0;
 }
 
 /** Any function but `and` and `or`, with arguments as its signature says. Throws CallError. */

@@ -159,7 +159,9 @@ function lexToken(
     case '.': {
       if (/[0-9]/.test(source[at + 1] ?? '')) break;
       const name = match(WORD, source, at + 1);
-      return name === undefined ? token('dot', '.', 1) : word(token('field', name, name.length + 1));
+      return name === undefined
+        ? token('dot', '.', 1)
+        : word(token('field', name, name.length + 1));
     }
     case '$': {
       const name = match(WORD, source, at + 1) ?? '';

@@ -1,5 +1,5 @@
 // Match: RE2 patterns, in time linear in the text. The engine is re2js, which is RE2's own algorithm; a JavaScript RegExp
-// would take other patterns and could run for ever. What a pattern and a text may cost together is bounded beforehand.
+// would take other patterns and could run for ever. What a pattern and a text cost together counts before they are tried.
 import { RE2JS } from 're2js';
 import { toBytes, toText } from './utf8.ts';
 import { CallError } from './values.ts';
@@ -8,59 +8,79 @@ import { CallError } from './values.ts';
 const MAX_PATTERN = 1_000;
 /** Instructions a pattern may come to, about. */
 const MAX_PROGRAM = 10_000;
-/** Instructions times characters of text. */
-const MAX_WORK = 20_000_000;
+/** Instructions times characters of text that take as long as one step of a template. */
+const WORK_PER_STEP = 1_000;
 /** Characters a replacement may come to. */
 const MAX_MADE = 4_000_000;
+/** Patterns kept compiled, and how many atoms they may have together: some ten megabytes. */
 const MAX_KEPT = 200;
+const MAX_KEPT_SIZE = 50_000;
 
-/** Compiled patterns, the one used longest ago first; undefined for what is no pattern. */
-const patterns: Map<string, RE2JS | undefined> = new Map();
+interface Pattern {
+  /** Undefined for what is no pattern: it matches nothing, as in golink. */
+  readonly regex: RE2JS | undefined;
+  /** Atoms, written out. */
+  readonly size: number;
+}
+
+/** The one used longest ago first. */
+const patterns: Map<string, Pattern> = new Map();
+let keptSize = 0;
+
+/** Steps that `matches` or `replaceMatches` takes. Throws CallError of kind `budget`. */
+export function matchCost(pattern: string, text: string, replaces: boolean): number {
+  const { regex, size } = compile(pattern);
+  const program = regex?.programSize() ?? 0;
+  // A replacement begins to search anew behind each match.
+  const searches = replaces ? text.length + 1 : 1;
+  return 20 + size + (program * (text.length + 1) * searches) / WORK_PER_STEP;
+}
 
 /** Both byte strings. False when the pattern is none. Throws CallError of kind `budget`. */
 export function matches(pattern: string, text: string): boolean {
-  const compiled = compile(pattern);
-  if (compiled === undefined) return false;
-  afford(compiled, text);
-  return compiled.matcher(toText(text)).find();
+  return compile(pattern).regex?.matcher(toText(text)).find() ?? false;
 }
 
-/** Every match replaced; `$1` and `${name}` in `to` are what groups matched. */
+/** Every match replaced; `$1` and `$<name>` in `to` are what groups matched. */
 export function replaceMatches(pattern: string, to: string, text: string): string {
-  const compiled = compile(pattern);
-  if (compiled === undefined) return text;
-  afford(compiled, text);
+  const { regex } = compile(pattern);
+  if (regex === undefined) return text;
   // An empty match before each character, at most.
-  if ((text.length + 1) * (to.length + (to.includes('$') ? text.length : 0)) > MAX_MADE)
+  const references = to.split('$').length - 1;
+  if ((text.length + 1) * (to.length + references * text.length) > MAX_MADE)
     throw new CallError('RegexReplace could make too much', 'budget');
-  return toBytes(compiled.matcher(toText(text)).replaceAll(toText(to)));
+  return toBytes(regex.matcher(toText(text)).replaceAll(toText(to)));
 }
 
-function afford(compiled: RE2JS, text: string): void {
-  if (compiled.programSize() * (text.length + 1) > MAX_WORK)
-    throw new CallError('a pattern is too large for so long a text', 'budget');
-}
-
-function compile(pattern: string): RE2JS | undefined {
-  const kept = patterns.get(pattern);
-  if (kept !== undefined || patterns.has(pattern)) {
-    patterns.delete(pattern);
-    patterns.set(pattern, kept);
+/** Throws CallError of kind `budget`. */
+function compile(source: string): Pattern {
+  const kept = patterns.get(source);
+  if (kept !== undefined) {
+    patterns.delete(source);
+    patterns.set(source, kept);
     return kept;
   }
-  if (pattern.length > MAX_PATTERN || unfolded(pattern) > MAX_PROGRAM)
-    throw new CallError('a pattern is too large', 'budget');
-  const text = toText(pattern);
-  let compiled: RE2JS | undefined;
+  const size = source.length > MAX_PATTERN ? Number.POSITIVE_INFINITY : unfolded(source);
+  if (size > MAX_PROGRAM) throw new CallError('a pattern is too large', 'budget');
+  const pattern = { regex: regexOf(source), size };
+  patterns.set(source, pattern);
+  keptSize += size;
+  for (const [oldest, { size: freed }] of patterns) {
+    if (patterns.size <= MAX_KEPT && keptSize <= MAX_KEPT_SIZE) break;
+    patterns.delete(oldest);
+    keptSize -= freed;
+  }
+  return pattern;
+}
+
+function regexOf(source: string): RE2JS | undefined {
+  const text = toText(source);
   try {
     // RE2 takes only UTF-8.
-    if (toBytes(text) === pattern) compiled = RE2JS.compile(text);
+    return toBytes(text) === source ? RE2JS.compile(text) : undefined;
   } catch {
-    // What RE2 does not take matches nothing, as in golink.
+    return undefined;
   }
-  if (patterns.size >= MAX_KEPT) patterns.delete(patterns.keys().next().value!);
-  patterns.set(pattern, compiled);
-  return compiled;
 }
 
 const PIECE =

@@ -84,7 +84,6 @@ function timeMember(time: Time, name: string): Member | undefined {
 function addDate(time: Time, args: readonly Int[]): Time {
   const [years, months, days] = args.map(({ value }) => Number(value)) as [number, number, number];
   const moved = time.addDate(years, months, days);
-  if (moved === undefined)
-    throw new CallError('AddDate leaves the years 1 to 9999', 'unsupported');
+  if (moved === undefined) throw new CallError('AddDate leaves the years 1 to 9999', 'unsupported');
   return moved;
 }

@@ -176,7 +176,12 @@ class Parser {
     while (this.#peek().type !== until) commands.push(this.#command(commands.length > 0));
     if (commands.length === 0) throw this.#fail(`a value is missing for ${context}`, this.#peek());
     this.#take();
-    return { commands: commands as [Command, ...Command[]], variables, assigns, offset: first.offset };
+    return {
+      commands: commands as [Command, ...Command[]],
+      variables,
+      assigns,
+      offset: first.offset,
+    };
   }
 
   /** `$x :=`, `$x =`, and in a range `$i, $v :=`. */
