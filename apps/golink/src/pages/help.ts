@@ -39,6 +39,7 @@ ${example('/who/{{.User}}', `${go}/me`, `${go}/who/you@example.com`)}
 <div class="table-wrap" tabindex="0"><table class="ref"><thead><tr><th scope="col">Write</th><th scope="col">Meaning</th></tr></thead><tbody>
 ${row('.Path', 'what follows the name, without the slash')}
 ${row('.User', 'your login; the link then works only for people this network knows')}
+${row('index .Segments 0', 'the first part of what follows the name; range .Segments goes through all of them')}
 ${row('.Query', 'the query as typed; it is then not merged by itself')}
 ${row('.Now', 'the time in UTC; .Now.Year, .Now.Month and so on, or .Now.Format "2006-01-02"')}
 ${row('{{if x}} .. {{else}} .. {{end}}', 'one or the other')}
@@ -46,6 +47,8 @@ ${row('{{with x}} .. {{end}}', 'only if x is not empty; inside, a lone dot is x'
 ${row('PathEscape, QueryEscape', 'make text safe for a path or a query')}
 ${row('TrimPrefix text start, TrimSuffix text end', 'text without that start or end')}
 ${row('ToLower, ToUpper', 'change case')}
+${row('Match pattern text', 'whether the text has what the pattern says, as in {{if Match `^[0-9]+$` .Path}}')}
+${row('Default other text', 'the other where the text is empty; also Split, Join, Replace, RegexReplace')}
 ${row('eq, ne, lt, le, gt, ge, and, or, not', 'compare and combine')}
 ${row('len, print, printf, urlquery, html', 'measure and write values')}
 </tbody></table></div>
