@@ -38,7 +38,12 @@ export function emitSegment(
   length: number,
 ): void {
   const out = ctx.out;
-  startSegment(tcb, out, seq, flags);
+  startSegment(
+    tcb,
+    out,
+    length === 0 && seq === tcb.sndNxt ? withinWindow(tcb, flags) : seq,
+    flags,
+  );
   out.ack = tcb.rcvNxt;
   out.window = offerWindow(tcb);
   if (tcb.tsOk) {
@@ -53,6 +58,15 @@ export function emitSegment(
   tcb.delayedAckAt = Number.POSITIVE_INFINITY;
   tcb.unackedSegments = 0;
   tcb.unackedFull = 0;
+}
+
+/**
+ * Where an acknowledgement without data stands: at SND.NXT, but not beyond a window that the peer has shrunk since. There it
+ * would be dropped, and two full ends would wait for each other's acknowledgements for ever.
+ */
+function withinWindow(tcb: Tcb, flags: number): number {
+  if (flags & (Flag.FIN | Flag.SYN | Flag.RST)) return tcb.sndNxt;
+  return seqDiff(tcb.sndNxt, tcb.sndUna) > tcb.sndWnd ? seqAdd(tcb.sndUna, tcb.sndWnd) : tcb.sndNxt;
 }
 
 /** SYN or, in SYN-RECEIVED, SYN-ACK, with the options we offer or accept. */
