@@ -5,7 +5,18 @@ export function toLower(text: string): string {
 }
 
 export function toUpper(text: string): string {
-  return mapCase(text, (char) => char.toUpperCase());
+  return mapCase(text, (char) => {
+    const upper = char.toUpperCase();
+    // Greek letters with an iota below have one of one code point as well, 8 or 9 places behind them.
+    return upper.length > char.length ? (iotaUpper(char) ?? upper) : upper;
+  });
+}
+
+function iotaUpper(char: string): string | undefined {
+  const code = char.codePointAt(0)!;
+  return [code + 8, code + 9]
+    .map((c) => String.fromCodePoint(c))
+    .find((c) => c.toLowerCase() === char);
 }
 
 function mapCase(text: string, map: (char: string) => string): string {

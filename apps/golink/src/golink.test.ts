@@ -403,3 +403,18 @@ test('an empty hostname is refused before anything is opened', async () => {
   );
   assert.equal(new GolinkError('ERR_NOT_FOUND', 'x').status, 404);
 });
+
+test('the schemes a service allows are those that are saved, followed and resolved; .Host is what was asked for', async () => {
+  await using go = await startService({ schemes: ['https', 'SSH:'] });
+  assert.equal((await go.save('shell', 'ssh://{{.Path}}.example')).status, 200);
+  assert.equal((await go.get('/shell/web')).location, 'ssh://web.example');
+  assert.equal(await go.golink.resolve('go/shell/web'), 'ssh://web.example');
+  const refused = await go.save('plain', 'http://h/');
+  assert.equal(refused.status, 400);
+  assert.match(refused.body, /long may not be a http: address; these are allowed: https, ssh/);
+  await go.save('self', 'https://{{.Host}}/who/{{index .Segments 0}}');
+  const { location } = await go.get('/self/a/b', { Host: 'links.example' });
+  assert.equal(location, 'https://links.example/who/a');
+  assert.equal((await go.get('/self')).status, 500);
+  await assert.rejects(startService({ schemes: ['javascript'] }), TypeError);
+});

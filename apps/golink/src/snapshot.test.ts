@@ -70,6 +70,26 @@ test('10,000 links go in once, come out byte for byte, and a second run adds not
   }
 });
 
+test('a link with a scheme that is not allowed is taken, noted, kept and not followed; one that runs script is not taken', async () => {
+  await using go = await startService();
+  const lines =
+    '{"Short":"shell","Long":"ssh://host/"}\n{"Short":"tel","Long":"tel:+1"}\n{"Short":"js","Long":"javascript:x"}\n';
+  const report = await go.golink.importSnapshot(chunked(lines, 1000));
+  assert.equal(report.added, 2);
+  assert.deepEqual(
+    report.unresolvable.map(({ line, short, reason }) => [line, short, reason]),
+    [[1, 'shell', 'This link leads to "ssh://host/x": links to ssh: are not followed.']],
+  );
+  assert.deepEqual(
+    report.invalid.map(({ short }) => short),
+    ['js'],
+  );
+  assert.match(await exported(go.golink), /"Long":"ssh:\/\/host\/"/);
+  const visited = await go.get('/shell');
+  assert.deepEqual([visited.status, visited.location], [500, undefined]);
+  assert.equal((await go.get('/tel')).location, 'tel:+1');
+});
+
 test('lines that are no links are reported by number, and links that exist are not overwritten', async () => {
   await using go = await startService();
   await go.save('here', 'http://here/');
