@@ -60,8 +60,8 @@ export interface Golink extends AsyncDisposable {
     source: string | AsyncIterable<Uint8Array | string>,
     options?: ImportOptions,
   ): Promise<ImportReport>;
-  /** Writes a snapshot of all links and ends the stream. */
-  exportTo(stream: Writable): Promise<void>;
+  /** Writes a snapshot of all links, on request with their clicks, and ends the stream. */
+  exportTo(stream: Writable, options?: { readonly stats?: boolean }): Promise<void>;
   /**
    * Where `name`, `name/path`, `go/name/path` or `http://anyhost/name/path` leads, following links to links here.
    * `user`: the login `.User` gives. Throws GolinkError ERR_NOT_FOUND, ERR_LOOP, ERR_USER_REQUIRED, ERR_TEMPLATE,
@@ -163,7 +163,8 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
     },
     importSnapshot: (source, importOptions) =>
       importSnapshot(store, source, { login: '', node: '' }, { schemes, ...importOptions }),
-    exportTo: (stream) => pipeline(Readable.from(snapshotOf(store)), stream),
+    exportTo: (stream, exportOptions) =>
+      pipeline(Readable.from(snapshotOf(store, exportOptions)), stream),
     resolve: (argument, user) =>
       resolveArgument(store, argument, hostname, { user, now: now(), schemes }),
     close,

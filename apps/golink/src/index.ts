@@ -2,3 +2,4 @@
 export { GolinkError, type GolinkErrorCode } from './errors.ts';
 export { createGolink, type Golink, type GolinkOptions } from './golink.ts';
 export type { ImportNote, ImportOptions, ImportProgress, ImportReport } from './snapshot.ts';
+export { isSqliteFile, openUpstream, type UpstreamDatabase } from './upstream.ts';

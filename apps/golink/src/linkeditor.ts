@@ -28,7 +28,7 @@ export interface EditOptions {
   readonly ifVersion?: number;
 }
 
-const MAX_DESCRIPTION = 1_000;
+export const MAX_DESCRIPTION: number = 1_000;
 const MAX_WORDS = 50;
 const MAX_WORD = 200;
 
@@ -171,7 +171,8 @@ export function checkName(short: string): void {
     throw new GolinkError('ERR_NAME', 'short may only contain letters, numbers, dash, and period');
 }
 
-function checkWords(field: string, words: readonly string[] | undefined): void {
+/** Throws GolinkError ERR_REQUEST. */
+export function checkWords(field: string, words: readonly string[] | undefined): void {
   if (words === undefined) return;
   if (words.length > MAX_WORDS)
     throw new GolinkError('ERR_REQUEST', `${field} may have at most ${MAX_WORDS} entries`);

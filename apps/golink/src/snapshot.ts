@@ -1,15 +1,17 @@
 // Snapshots: one link as compact JSON on each line, sorted by name. Written by export, read by import.
 //
-// Reading is tolerant as snapshots of other versions need it: keys in any case, unknown keys ignored, blank lines
-// skipped. A link whose name exists is never overwritten. A line that is no link is reported with its number and
-// does not stop the rest.
+// A link whose name exists is never overwritten. A line that is no link is reported with its number and does not stop
+// the rest. Clicks may follow the links; golink skips such lines.
 import { createReadStream } from 'node:fs';
-import { isSafeUrl } from '@cove/web';
 import { compile } from './destination.ts';
 import { GolinkError } from './errors.ts';
-import { isValidName, type Link, linkJson, newLink, parseTime, ZERO_TIME } from './links.ts';
+import { type Link, linkId } from './links.ts';
+import { linkLines, parseSnapshotLine, statsLine } from './snapshotline.ts';
+import type { StatsRow } from './store/clicks.ts';
 import { listLinks } from './store/listing.ts';
+import { addPastClicks, sumClicks } from './store/pastclicks.ts';
 import type { Actor, Store } from './store/store.ts';
+import { isSqliteFile, openUpstream } from './upstream.ts';
 
 export interface ImportProgress {
   readonly lines: number;
@@ -37,13 +39,15 @@ export interface ImportNote {
 }
 
 export interface ImportReport {
-  /** Lines that are not blank. */
+  /** Lines that are not blank, without those that only repeat another name of a link or tell of clicks. */
   readonly lines: number;
   readonly added: number;
   /** Already here with the same destination and owner. */
   readonly unchanged: number;
   /** Already here with another destination or owner; kept as they are here. */
   readonly conflicting: readonly ImportNote[];
+  /** Clicks that came along, whether or not they were here already. */
+  readonly clicks: number;
   /** Not taken. */
   readonly invalid: readonly ImportNote[];
   /** Taken, but visiting them fails in this version: what they need is not available. Export keeps them. */
@@ -51,96 +55,212 @@ export interface ImportReport {
 }
 
 const BATCH = 1_000;
+/** Counts of clicks in one line, and how many are written at once. */
+const CLICK_LINE = 500;
+const CLICK_BATCH = 5_000;
 /** Bytes of one line. */
 const MAX_LINE = 1024 * 1024;
 
-/** `source`: a path, or chunks of bytes. Throws GolinkError ERR_DATABASE*, and the error of an unreadable source. */
+/** Where an import has got to. */
+interface Progress {
+  readonly report: {
+    lines: number;
+    added: number;
+    unchanged: number;
+    clicks: number;
+    readonly conflicting: ImportNote[];
+    readonly invalid: ImportNote[];
+    readonly unresolvable: ImportNote[];
+  };
+  /** Names a dry run would have added. */
+  readonly imagined: Map<string, Link>;
+  /** IDs of links that are other links here: their clicks are not taken. */
+  readonly foreign: Set<string>;
+  /** IDs of links that got clicks. */
+  readonly counted: Set<string>;
+}
+
+interface NumberedLink {
+  readonly link: Link;
+  readonly line: number;
+}
+
+/**
+ * `source`: a path, of a snapshot or of golink's SQLite file, or chunks of bytes of a snapshot. Throws GolinkError
+ * ERR_DATABASE*, and the error of an unreadable source.
+ */
 export async function importSnapshot(
   store: Store,
   source: string | AsyncIterable<Uint8Array | string>,
   actor: Actor,
   options: ImportOptions = {},
 ): Promise<ImportReport> {
-  const report = {
-    lines: 0,
-    added: 0,
-    unchanged: 0,
-    conflicting: [] as ImportNote[],
-    invalid: [] as ImportNote[],
-    unresolvable: [] as ImportNote[],
+  const progress: Progress = {
+    report: {
+      ...{ lines: 0, added: 0, unchanged: 0, clicks: 0 },
+      ...{ conflicting: [], invalid: [], unresolvable: [] },
+    },
+    imagined: new Map(),
+    foreign: new Set(),
+    counted: new Set(),
   };
-  /** Names a dry run would have added. */
-  const imagined = new Map<string, Link>();
-  let batch: { readonly link: Link; readonly line: number }[] = [];
+  const { report } = progress;
+  let batch: NumberedLink[] = [];
+  const aliases: (NumberedLink & { readonly of: string })[] = [];
+  let clicks: StatsRow[] = [];
   let bytes = 0;
 
   const settle = async (): Promise<void> => {
     options.signal?.throwIfAborted();
-    const links = batch.map(({ link }) => link);
-    const added =
-      options.dryRun === true
-        ? await imagine(store, imagined, links)
-        : await store.addMissing(links, actor);
-    for (const { link, line } of batch) {
-      if (added.has(link)) {
-        report.added++;
-        const reason = whyUnresolvable(link, options.schemes);
-        if (reason !== undefined) report.unresolvable.push({ line, short: link.short, reason });
-        continue;
-      }
-      const here = (await store.find(link.id)) ?? imagined.get(link.id);
-      if (here !== undefined && here.long === link.long && here.owner === link.owner)
-        report.unchanged++;
-      else
-        report.conflicting.push({
-          line,
-          short: link.short,
-          reason: `exists already and leads to ${here?.long ?? 'another place'}`,
-        });
-    }
+    const links = batch;
     batch = [];
-    const { lines, added: total, unchanged } = report;
-    options.onProgress?.({ lines, bytes, added: total, unchanged });
+    if (links.length > 0) await addLinks(store, links, actor, progress, options);
+    const { lines, added, unchanged } = report;
+    options.onProgress?.({ lines, bytes, added, unchanged });
+  };
+  const settleClicks = async (): Promise<void> => {
+    await settle();
+    const rows = clicks;
+    clicks = [];
+    if (rows.length > 0) await addClicks(store, rows, progress, options.dryRun === true);
+  };
+  const take = async (link: Link, line: number): Promise<void> => {
+    report.lines++;
+    batch.push({ link, line });
+    if (batch.length >= BATCH) await settle();
   };
 
-  const chunks = typeof source === 'string' ? createReadStream(source) : source;
   let line = 0;
-  for await (const text of linesOf(chunks, (size) => {
+  for await (const text of linesOf(chunksOf(source), (size) => {
     bytes += size;
   })) {
     line++;
     if (text?.trim() === '') continue;
-    report.lines++;
-    const parsed = text === undefined ? `is longer than ${MAX_LINE} bytes` : parseLine(text);
-    if (typeof parsed === 'string') report.invalid.push({ line, short: '', reason: parsed });
-    else if ('reason' in parsed) report.invalid.push({ line, ...parsed });
-    else batch.push({ link: parsed, line });
-    if (batch.length >= BATCH) await settle();
+    const parsed =
+      text === undefined
+        ? { kind: 'invalid' as const, short: '', reason: `is longer than ${MAX_LINE} bytes` }
+        : parseSnapshotLine(text);
+    if (parsed.kind === 'link') await take(parsed.link, line);
+    else if (parsed.kind === 'alias') aliases.push({ ...parsed, line });
+    else if (parsed.kind === 'stats') {
+      clicks.push(...parsed.rows);
+      if (clicks.length >= CLICK_BATCH) await settleClicks();
+    } else {
+      report.lines++;
+      report.invalid.push({ line, short: parsed.short, reason: parsed.reason });
+    }
   }
   await settle();
+  // Another name whose link came without it, or did not come, is a link of its own, as in golink.
+  for (const { link, line, of } of aliases) {
+    const here = (await store.find(link.id)) ?? progress.imagined.get(link.id);
+    if (here === undefined || here.id !== linkId(of)) await take(link, line);
+  }
+  await settleClicks();
+  await sumClicks(store, [...progress.counted]);
   return report;
 }
 
-/** Lines of a snapshot by name, in parts of some hundred. */
-export async function* snapshotOf(store: Store): AsyncGenerator<string> {
+/** A file is read as what it begins like. */
+function chunksOf(
+  source: string | AsyncIterable<Uint8Array | string>,
+): AsyncIterable<Uint8Array | string> {
+  if (typeof source !== 'string') return source;
+  return isSqliteFile(source) ? openUpstream(source).snapshot : createReadStream(source);
+}
+
+async function addLinks(
+  store: Store,
+  batch: readonly NumberedLink[],
+  actor: Actor,
+  { report, imagined, foreign }: Progress,
+  { dryRun, schemes }: ImportOptions,
+): Promise<void> {
+  const links = batch.map(({ link }) => link);
+  const added =
+    dryRun === true ? await imagine(store, imagined, links) : await store.addMissing(links, actor);
+  for (const { link, line } of batch) {
+    const { short } = link;
+    const written = added.get(link);
+    if (written !== undefined) {
+      report.added++;
+      const reason = whyUnresolvable(link, schemes);
+      if (reason !== undefined) report.unresolvable.push({ line, short, reason });
+      for (const alias of link.aliases)
+        if (!written.aliases.includes(alias))
+          report.conflicting.push({ line, short, reason: `its other name ${alias} is taken` });
+      continue;
+    }
+    const here = (await store.find(link.id)) ?? imagined.get(link.id);
+    if (here !== undefined && here.long === link.long && here.owner === link.owner) {
+      report.unchanged++;
+      continue;
+    }
+    foreign.add(link.id);
+    const reason = `exists already and leads to ${here?.long ?? 'another place'}`;
+    report.conflicting.push({ line, short, reason });
+  }
+}
+
+async function addClicks(
+  store: Store,
+  rows: readonly StatsRow[],
+  { report, imagined, foreign, counted }: Progress,
+  dryRun: boolean,
+): Promise<void> {
+  if (dryRun) {
+    for (const { id, clicks } of rows)
+      if (!foreign.has(id) && (imagined.has(id) || (await store.find(id)) !== undefined))
+        report.clicks += clicks;
+    return;
+  }
+  const { ids, clicks } = await addPastClicks(store, rows, foreign);
+  for (const id of ids) counted.add(id);
+  report.clicks += clicks;
+}
+
+/** Lines of a snapshot by name, in parts of some hundred; then, where asked for, those of the clicks. */
+export async function* snapshotOf(
+  store: Store,
+  options: { readonly stats?: boolean } = {},
+): AsyncGenerator<string> {
   let after: string | undefined;
   do {
     const page = await listLinks(store, { limit: BATCH, ...(after !== undefined && { after }) });
-    if (page.links.length > 0) yield `${page.links.map(({ link }) => linkJson(link)).join('\n')}\n`;
+    if (page.links.length > 0)
+      yield `${page.links.map(({ link }) => linkLines(link)).join('\n')}\n`;
     after = page.next;
   } while (after !== undefined);
+  if (options.stats !== true) return;
+  await store.flush();
+  for await (const rows of store.clicks.export()) {
+    for (let at = 0; at < rows.length; at += CLICK_LINE)
+      yield `${statsLine(rows.slice(at, at + CLICK_LINE))}\n`;
+  }
 }
 
 async function imagine(
   store: Store,
   imagined: Map<string, Link>,
   links: readonly Link[],
-): Promise<Set<Link>> {
-  const added = new Set<Link>();
+): Promise<Map<Link, Link>> {
+  const added = new Map<Link, Link>();
+  const isFree = async (id: string): Promise<boolean> =>
+    !imagined.has(id) && (await store.find(id)) === undefined;
   for (const link of links) {
-    if (imagined.has(link.id) || (await store.find(link.id)) !== undefined) continue;
+    if (!(await isFree(link.id))) continue;
     imagined.set(link.id, link);
-    added.add(link);
+    added.set(link, link);
+  }
+  // As in the database: names go before other names.
+  for (const link of added.keys()) {
+    const aliases: string[] = [];
+    for (const alias of link.aliases) {
+      if (!(await isFree(linkId(alias)))) continue;
+      imagined.set(linkId(alias), link);
+      aliases.push(alias);
+    }
+    added.set(link, { ...link, aliases });
   }
   return added;
 }
@@ -155,37 +275,6 @@ function whyUnresolvable(link: Link, schemes?: ReadonlySet<string>): string | un
     if (error instanceof GolinkError) return error.message;
     throw error;
   }
-}
-
-function parseLine(text: string): Link | string | { short: string; reason: string } {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return 'is not JSON';
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    return 'is not an object';
-  const fields = new Map<string, unknown>();
-  for (const [key, field] of Object.entries(value)) {
-    if (field !== null) fields.set(key.toLowerCase(), field);
-  }
-  const texts: Record<string, string> = {};
-  for (const key of ['short', 'long', 'owner', 'created', 'lastedit']) {
-    const field = fields.get(key) ?? '';
-    if (typeof field !== 'string') return `has a ${key} that is no text`;
-    texts[key] = field;
-  }
-  const short = texts['short']!;
-  const long = texts['long']!;
-  if (short === '') return 'has no name';
-  if (!isValidName(short)) return { short, reason: 'has a name no link can have' };
-  if (!isSafeUrl(long)) return { short, reason: 'leads to an address that would run script' };
-  const created = texts['created'] === '' ? ZERO_TIME : parseTime(texts['created']!);
-  const lastEdit = texts['lastedit'] === '' ? ZERO_TIME : parseTime(texts['lastedit']!);
-  if (created === undefined || lastEdit === undefined)
-    return { short, reason: 'has a time that is not RFC 3339' };
-  return newLink({ short, long, owner: texts['owner']!, created, lastEdit });
 }
 
 /** Lines without their newline; undefined for one that is too long, of which no more than the limit was kept. */

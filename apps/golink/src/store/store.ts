@@ -133,14 +133,18 @@ export class Store implements AsyncDisposable {
     });
   }
 
-  /** Adds links whose names are free, in one transaction; the others are left alone. Says which were added. */
-  addMissing(links: readonly Link[], actor: Actor): Promise<ReadonlySet<Link>> {
+  /**
+   * Adds links whose names are free, in one transaction; the others are left alone. Gives those that were added, as they
+   * were written: without other names that are taken.
+   */
+  addMissing(links: readonly Link[], actor: Actor): Promise<ReadonlyMap<Link, Link>> {
     return this.write(async (tx) => {
       const wanted = new Map<string, Link>();
       for (const link of links) if (!wanted.has(link.id)) wanted.set(link.id, link);
       for (const id of await this.#taken(tx, [...wanted.keys()])) wanted.delete(id);
-      const fresh = [...wanted.values()];
-      if (fresh.length === 0) return new Set<Link>();
+      const asked = [...wanted.values()];
+      if (asked.length === 0) return new Map<Link, Link>();
+      const fresh = await this.#withFreeAliases(tx, asked);
       const gone = await this.#forgetDeleted(tx, [...wanted.keys()]);
       const rows = fresh.map((link) => ({ ...toRow(link), version: (gone.get(link.id) ?? 0) + 1 }));
       await this.database.insertMany(tx, 'links', rows);
@@ -152,7 +156,21 @@ export class Store implements AsyncDisposable {
         actor,
         fresh.map((after) => ({ before: undefined, after })),
       );
-      return new Set(fresh);
+      return new Map(asked.map((link, i) => [link, fresh[i]!]));
+    });
+  }
+
+  async #withFreeAliases(tx: Transaction<Tables>, links: readonly Link[]): Promise<Link[]> {
+    const ids = links.flatMap(({ aliases }) => aliases.map(linkId));
+    if (ids.length === 0) return [...links];
+    const taken = new Set([...(await this.#taken(tx, ids)), ...links.map(({ id }) => id)]);
+    return links.map((link) => {
+      const aliases = link.aliases.filter((alias) => {
+        const isFree = !taken.has(linkId(alias));
+        taken.add(linkId(alias));
+        return isFree;
+      });
+      return aliases.length === link.aliases.length ? link : { ...link, aliases };
     });
   }
 

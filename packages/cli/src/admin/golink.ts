@@ -5,7 +5,7 @@ import type { AdminHandlers } from '../adminsocket.ts';
 
 export function golinkHandlers(golink: Golink): AdminHandlers {
   return {
-    'GET /golink/export': async () => {
+    'GET /golink/export': async (request) => {
       let lines = '';
       const collect = new Writable({
         decodeStrings: false,
@@ -14,7 +14,7 @@ export function golinkHandlers(golink: Golink): AdminHandlers {
           done();
         },
       });
-      await golink.exportTo(collect);
+      await golink.exportTo(collect, { stats: request.query.get('stats') === '1' });
       return lines;
     },
     'POST /golink/import': (request) =>

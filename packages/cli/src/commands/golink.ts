@@ -53,8 +53,10 @@ export function golinkCommand(): Command {
     .action(serve);
   golink
     .command('import')
-    .description('take over the links of a golink snapshot (JSON lines)')
-    .argument('<snapshot>', 'file, or - for standard input')
+    .description(
+      'take over the links of golink: its database with all clicks, or a snapshot (JSON lines)',
+    )
+    .argument('<source>', 'golink.db, a snapshot, or - for a snapshot on standard input')
     .addOption(dirOption())
     .option('--dry-run', 'say what would happen, change nothing')
     .addOption(jsonOption())
@@ -63,6 +65,7 @@ export function golinkCommand(): Command {
     .command('export')
     .description('write all links as a golink snapshot')
     .argument('[file]', 'file, or - for standard output', '-')
+    .option('--stats', 'all clicks as well; golink skips these lines when it imports')
     .addOption(dirOption())
     .action(exportSnapshot);
   return golink;
@@ -132,13 +135,15 @@ interface ImportOptions {
 
 async function importSnapshot(file: string, options: ImportOptions): Promise<void> {
   const output = createOutput();
-  const total = file === '-' ? undefined : sizeOf(file);
   const onProgress = (progress: unknown): void => {
     const { lines, bytes } = progress as ImportProgress;
-    const share = total ? ` (${Math.min(100, Math.round((bytes / total) * 100))} %)` : '';
+    const total = source.links ?? source.bytes;
+    const done = source.links === undefined ? bytes : lines;
+    const share = total ? ` (${Math.min(100, Math.round((done / total) * 100))} %)` : '';
     output.progress(`${lines} links read${share}`);
   };
-  const report = await importInto(options, file, onProgress);
+  const source = await openInput(file);
+  const report = await importInto(options, source.stream, onProgress);
   output.progress(
     `${report.lines} lines read, ${report.added} links ${options.dryRun ? 'would be added' : 'added'}`,
     true,
@@ -158,15 +163,13 @@ async function importSnapshot(file: string, options: ImportOptions): Promise<voi
 /** Through the running process where there is one, so that it knows the new links; else into the database itself. */
 async function importInto(
   options: ImportOptions,
-  file: string,
+  stream: Readable,
   onProgress: (progress: unknown) => void,
 ): Promise<ImportReport> {
   const route = `POST /golink/import${options.dryRun ? '?dryRun=1' : ''}`;
   if (await isRunning(options.dir)) {
-    const stream = await openInput(file);
     return (await callAdmin(options.dir, route, { stream, onProgress })) as ImportReport;
   }
-  const stream = await openInput(file);
   const golink = await openOffline(options.dir);
   try {
     return await golink.importSnapshot(stream, { dryRun: options.dryRun === true, onProgress });
@@ -175,12 +178,26 @@ async function importInto(
   }
 }
 
-/** Throws `ERR_INPUT_FILE`. */
-async function openInput(file: string): Promise<Readable> {
-  if (file === '-') return process.stdin;
+interface Source {
+  /** A snapshot. */
+  readonly stream: Readable;
+  /** How much it is, where that is known. */
+  readonly bytes?: number;
+  readonly links?: number;
+}
+
+/** Throws `ERR_INPUT_FILE`, and GolinkError for a database that is none of golink. */
+async function openInput(file: string): Promise<Source> {
+  if (file === '-') return { stream: process.stdin };
+  const bytes = sizeOf(file);
+  const { isSqliteFile, openUpstream } = await import('@cove/golink');
+  if (statSync(file).isFile() && isSqliteFile(file)) {
+    const { links, snapshot } = openUpstream(file);
+    return { stream: Readable.from(snapshot), links };
+  }
   const stream = createReadStream(file);
   await opening(stream, (reason) => `${file} cannot be read: ${reason}`);
-  return stream;
+  return { stream, bytes };
 }
 
 /** Resolves when a file stream is open, so that whoever takes it need not expect that it is not. */
@@ -193,9 +210,16 @@ async function opening(
   });
 }
 
-async function exportSnapshot(file: string, options: { readonly dir: string }): Promise<void> {
+interface ExportOptions {
+  readonly dir: string;
+  readonly stats?: true;
+}
+
+async function exportSnapshot(file: string, options: ExportOptions): Promise<void> {
+  const stats = options.stats === true;
   if (await isRunning(options.dir)) {
-    const lines = (await callAdmin(options.dir, 'GET /golink/export')) as string;
+    const route = `GET /golink/export${stats ? '?stats=1' : ''}`;
+    const lines = (await callAdmin(options.dir, route)) as string;
     await writeWhole(file, (target) => pipeline(Readable.from([lines]), target));
     return;
   }
@@ -207,7 +231,7 @@ async function exportSnapshot(file: string, options: { readonly dir: string }): 
   }
   const golink = await openOffline(options.dir);
   try {
-    await writeWhole(file, (target) => golink.exportTo(target));
+    await writeWhole(file, (target) => golink.exportTo(target, { stats }));
   } finally {
     await golink.close();
   }
@@ -275,6 +299,7 @@ function describeImport(report: ImportReport, dryRun: boolean): string {
   const verb = dryRun ? 'would be' : 'are';
   return [
     `${report.added} links ${verb} new`,
+    ...(report.clicks > 0 ? [`${report.clicks} clicks come with them`] : []),
     `${report.unchanged} were there already, unchanged`,
     `${report.conflicting.length} names exist with another destination and were left as they are`,
     `${report.unresolvable.length} use what this version does not know; they are kept and exported, but do not lead anywhere yet`,
