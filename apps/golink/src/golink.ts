@@ -3,17 +3,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { Callers, FormTokens, type Identify } from '@cove/web';
+import { Callers, FormTokens, type Identify, isOwnHost, WebError } from '@cove/web';
 import { Access } from './access.ts';
 import { GolinkError } from './errors.ts';
 import { pathEscape } from './escape.ts';
 import { type Link, trimPunctuation } from './links.ts';
 import { DEFAULT_SCHEMES, schemeSet } from './location.ts';
 import { destinationOf, findLink, resolveArgument, splitPath } from './lookup.ts';
+import { ailment, METRICS_TYPE, Metrics } from './metrics.ts';
 import { Pages } from './routes.ts';
+import { identifyService, type ServiceMode } from './servicemode.ts';
 import { type ImportOptions, type ImportReport, importSnapshot, snapshotOf } from './snapshot.ts';
 import { Store } from './store/store.ts';
-import { readTarget } from './target.ts';
+import { cleanPath, readTarget, type Target } from './target.ts';
 
 export interface GolinkOptions {
   /**
@@ -39,6 +41,13 @@ export interface GolinkOptions {
   readonly readOnly?: boolean;
   /** Callers the network does not know may make links. */
   readonly allowUnknownUsers?: boolean;
+  /** Lists, exports and other pages only for callers the network knows. Links are followed by anyone. */
+  readonly requireIdentity?: boolean;
+  /**
+   * golink is behind the HTTP proxy of a node that carries this service, and believes the identity that the proxy, on
+   * this machine, puts into headers.
+   */
+  readonly service?: ServiceMode;
   /** Count clicks by caller and day as well; nobody's visits are recorded without it. */
   readonly countVisitors?: boolean;
   /**
@@ -84,17 +93,24 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
     isPeerName = () => false,
     readOnly = false,
     allowUnknownUsers = false,
+    requireIdentity = false,
     countVisitors = false,
   } = options;
   const schemes = options.schemes === undefined ? DEFAULT_SCHEMES : schemeSet(options.schemes);
   if (hostname === '') throw new TypeError('hostname: must not be empty');
+  const identify =
+    options.service === undefined
+      ? options.identify
+      : identifyService(options.service, options.identify);
   const store = await Store.open({ database: options.database, now, log, countVisitors });
-  const callers = new Callers(options.identify);
+  const callers = new Callers(identify);
   const access = new Access({ readOnly, allowUnknownUsers, isKnownUser, schemes });
   const tokens = new FormTokens(await store.secret('form-tokens', 32), now);
+  const metrics = new Metrics(store);
+  const ownHosts = (): readonly string[] => [hostname, ...hosts()];
   const pages = new Pages({
     ...{ store, access, tokens, callers, hostname, title, now, log, isPeerName },
-    hosts: () => [hostname, ...hosts()],
+    hosts: ownHosts,
   });
 
   /** Answers at once where nothing needs to be waited for. */
@@ -109,6 +125,7 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
 
   function miss(req: IncomingMessage, res: ServerResponse, short: string): Promise<void> {
     store.clicks.miss(trimPunctuation(short));
+    metrics.miss(short);
     return pages.notFound(req, res, short);
   }
 
@@ -124,9 +141,11 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
     if (destination.usesUser || countVisitors)
       return login(req).then((user) => {
         store.clicks.count(link.id, user);
+        metrics.click(link.short);
         redirect(res, destination.locate({ ...visited, user, now: now() }));
       });
     store.clicks.count(link.id);
+    metrics.click(link.short);
     redirect(res, destination.locate({ ...visited, user: undefined, now: now() }));
   }
 
@@ -140,7 +159,36 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
     }
   }
 
-  const close = (): Promise<void> => store.close();
+  /** Pages; for machines, counts and whether all is well. */
+  async function serve(req: IncomingMessage, res: ServerResponse, target: Target): Promise<void> {
+    // Before anything takes the headers off that tell who it is.
+    if (options.service !== undefined) void callers.of(req);
+    const path = cleanPath(target.path);
+    if (path === '/.healthz') return answer(res, await ailment(store));
+    if (requireIdentity && !isForAnyone(path, req)) await refuseUnknown(req);
+    if (path !== '/.metrics') return pages.serve(req, res, target);
+    if (!isOwnHost(req.headers.host, ownHosts()))
+      throw new WebError(
+        'ERR_FOREIGN_HOST',
+        'This service does not answer under that host name. Use its own name or address.',
+      );
+    const text = await metrics.text();
+    res.writeHead(200, { 'Content-Type': METRICS_TYPE, 'Cache-Control': 'no-store' }).end(text);
+  }
+
+  async function refuseUnknown(req: IncomingMessage): Promise<void> {
+    const who = await callers.of(req);
+    if (who === undefined)
+      throw new GolinkError(
+        'ERR_FORBIDDEN',
+        'Only callers this network knows may see this; links can be followed by anyone.',
+      );
+  }
+
+  const close = (): Promise<void> => {
+    metrics.close();
+    return store.close();
+  };
   return {
     handler: (req, res) => {
       const target = readTarget(req.url ?? '');
@@ -150,12 +198,13 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
           res,
           new GolinkError('ERR_REQUEST', 'The address is not valid percent-encoded UTF-8.'),
         );
-      else if (target.path === '/' || target.path.startsWith('/.')) pages.serve(req, res, target);
       else {
+        const isPage = target.path === '/' || target.path.startsWith('/.');
         try {
-          visit(req, res, target.path, target.query)?.catch((error: unknown) =>
-            pages.problem(req, res, error),
-          );
+          const answered = isPage
+            ? serve(req, res, target)
+            : visit(req, res, target.path, target.query);
+          answered?.catch((error: unknown) => pages.problem(req, res, error));
         } catch (error) {
           pages.problem(req, res, error);
         }
@@ -170,6 +219,26 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** What tells nothing of links, and the API where a token says who asks. */
+function isForAnyone(path: string, req: IncomingMessage): boolean {
+  return (
+    path.startsWith('/.static/') ||
+    path === '/.help' ||
+    path === '/.opensearch' ||
+    (path.startsWith('/.api/') && req.headers.authorization !== undefined)
+  );
+}
+
+/** Whether all is well. */
+function answer(res: ServerResponse, problem: string | undefined): void {
+  res.writeHead(problem === undefined ? 200 : 503, {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'X-Content-Type-Options': 'nosniff',
+    'Cache-Control': 'no-store',
+  });
+  res.end(`${problem ?? 'ok'}\n`);
 }
 
 /** `location`: a byte string. */
