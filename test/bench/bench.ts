@@ -44,17 +44,7 @@ const ALIKE: ReadonlySet<PairingName> = new Set(['go-go', 'cove-cove', 'cove-js'
 const FULL: ReadonlySet<PairingName> = new Set(['go-go', 'cove-cove']);
 const PAIR_CASES: readonly CaseName[] = ['start', 'echo', 'http', 'stream', 'connect', 'udp'];
 
-interface Attempt {
-  readonly values: Values;
-  readonly facts: Facts;
-  readonly disturbance: number;
-}
-
 const PRIORITY = -20;
-/** Share of the machine that others may use; what is measured goes before them. */
-const DISTURBED = 0.25;
-const ATTEMPTS = 1;
-
 /** By its relay, or with a thousand machines that stay away. */
 type TailnetName = 'cove' | 'derper' | 'crowd';
 const CROWD_SIZE = 1000;
@@ -106,7 +96,7 @@ class Bench {
   async #measure(pairing: PairingName): Promise<void> {
     const { cases } = this.#options;
     const flavours = PAIRINGS[pairing];
-    if (PAIR_CASES.some((one) => cases.has(one))) await this.#quietly(pairing);
+    if (PAIR_CASES.some((one) => cases.has(one))) await this.#measurePair(pairing);
     if (flavours === undefined || !ALIKE.has(pairing)) return;
     const [flavour] = flavours;
     if (cases.has('handshake')) {
@@ -132,37 +122,24 @@ class Bench {
     if (cases.has('relay')) await this.#relayed(pairing, flavours);
   }
 
-  /** Measures again what others disturbed, and keeps the attempt that was disturbed least. */
-  async #quietly(pairing: PairingName): Promise<void> {
-    let best: Attempt | undefined;
-    for (let left = this.#options.quick ? 1 : ATTEMPTS; left > 0; left--) {
-      const attempt = await this.#attempt(pairing);
-      if (best === undefined || attempt.disturbance < best.disturbance) best = attempt;
-      if (best.disturbance <= DISTURBED) break;
-      const percent = (100 * attempt.disturbance).toFixed(0);
-      process.stderr.write(`${pairing}: others used ${percent} % of the machine\n`);
-    }
-    this.#add(pairing, { ...best!.values, disturbance: 100 * best!.disturbance }, best!.facts);
-  }
-
-  async #attempt(pairing: PairingName): Promise<Attempt> {
+  async #measurePair(pairing: PairingName): Promise<void> {
     const flavours = PAIRINGS[pairing];
-    const disturbance = new Disturbance();
-    if (flavours === undefined) {
-      await using pair = await startKernelPair(this.#bed.direct);
-      const values = await measurePair(pair, this.#plan, true);
-      return { values, facts: {}, disturbance: disturbance.share() };
-    }
     const tailnet = await this.#tailnet('cove');
-    await using pair = await startPair(flavours, this.#bed.direct, tailnet, 'direct');
-    const values = await measurePair(pair, this.#plan, false);
+    const disturbance = new Disturbance();
+    await using pair = await (flavours === undefined
+      ? startKernelPair(this.#bed.direct)
+      : startPair(flavours, this.#bed.direct, tailnet, 'direct'));
+    const values = await measurePair(pair, this.#plan, flavours === undefined);
     const { crypto, offload, go } = pair.client.ready.versions;
     if (go !== undefined) this.#book.setGo(go);
-    const facts: Facts = {
-      ...(crypto !== undefined && { crypto }),
-      ...(offload !== undefined && { offload: offload === 'yes' }),
-    };
-    return { values, facts, disturbance: disturbance.share() };
+    this.#add(
+      pairing,
+      { ...values, disturbance: 100 * disturbance.share() },
+      {
+        ...(crypto !== undefined && { crypto }),
+        ...(offload !== undefined && { offload: offload === 'yes' }),
+      },
+    );
   }
 
   /** What a single fresh node shows. */
