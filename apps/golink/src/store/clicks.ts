@@ -6,8 +6,8 @@ import type { Database } from './database.ts';
 /** Clicks of one such period share a row, in seconds. */
 const PERIOD_S = 60;
 export const DAY_S = 86_400;
-/** Links of one statement of a flush. */
-const BATCH = 1_000;
+/** Links of one statement of a flush: visits wait for it. */
+const BATCH = 100;
 /** Missing names remembered between two flushes, and the longest of them. */
 const MAX_MISSING = 1_000;
 const MAX_MISSING_NAME = 100;

@@ -77,7 +77,8 @@ export async function countLinks(
   store: Store,
   query: Omit<ListQuery, 'limit'> = {},
 ): Promise<number> {
-  if (Object.values(query).every((value) => value === undefined)) {
+  const { order: _order, after: _after, ...filters } = query;
+  if (Object.values(filters).every((value) => value === undefined)) {
     const total = await store.read((db) =>
       db.selectFrom('totals').select('n').where('name', '=', 'links').executeTakeFirstOrThrow(),
     );

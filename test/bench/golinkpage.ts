@@ -1,0 +1,107 @@
+// docs/performance-golink.md, from what was measured last.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, release } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Load } from './golinkprocess.ts';
+
+const DOCS = fileURLToPath(new URL('../../../docs', import.meta.url));
+export const SCALE_FILE: string = join(DOCS, 'performance', 'golink-scale.json');
+export const REDIRECTS_FILE: string = join(DOCS, 'performance', 'golink-redirects.json');
+const PAGE_FILE = join(DOCS, 'performance-golink.md');
+
+export interface ScaleRow {
+  readonly name: string;
+  readonly ms: number;
+  readonly p95: number;
+}
+
+export interface Scale {
+  readonly links: number;
+  readonly startMs: number;
+  readonly openMs: number;
+  readonly rss: number;
+  readonly rows: readonly ScaleRow[];
+  /** Visits to one link, and to many in turn. */
+  readonly one: Load;
+  readonly all: Load;
+}
+
+export interface Redirects {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly rows: readonly (Load & { readonly name: string })[];
+  readonly rss: number;
+}
+
+function read<T>(file: string): T | undefined {
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as T) : undefined;
+}
+
+const whole = (value: number): string => Math.round(value).toLocaleString('en');
+const mib = (bytes: number): string => `${whole(bytes / 2 ** 20)} MiB`;
+const ms = (value: number): string => `${value.toFixed(value < 10 ? 2 : 0)} ms`;
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  const rule = head.map((_, i) => (i === 0 ? '---' : '---:'));
+  return [line(head), line(rule), ...rows.map(line)].join('\n');
+}
+
+export function writeGolinkPage(): void {
+  const redirects = read<Redirects>(REDIRECTS_FILE);
+  const scale = read<{ small: Scale; large: Scale }>(SCALE_FILE);
+  const parts = [
+    `# What golink takes
+
+Written by \`npm run bench:golink\` (redirects) and \`node test/dist/bench/golink-scale.js\` (a million links), on
+${cpus().length} × ${cpus()[0]?.model.trim()}, Linux ${release()}, Node ${process.version}. The load comes from the same machine.`,
+  ];
+  if (redirects !== undefined) {
+    const bare = redirects.rows[0]!.perSecond;
+    parts.push(
+      `## Redirects
+
+\`wrk -t1 -c32\` against one process on loopback, clicks counted and every change kept in the history; medians of
+${redirects.rounds} rounds of ${redirects.seconds} s, in turn. \`node:http alone\` answers the same redirect without looking at the request.
+
+${table(
+  ['', 'redirects/s', 'of node:http', 'p50', 'p99'],
+  redirects.rows.map(({ name, perSecond, p50, p99 }) => [
+    ...[name, whole(perSecond), (perSecond / bare).toFixed(2), ms(p50), ms(p99)],
+  ]),
+)}
+
+Memory after these visits: ${mib(redirects.rss)}. Over PostgreSQL every visit asks the server, so that no replica follows a link as it was
+before a change that was answered; visits that arrive together share a query.`,
+    );
+  }
+  if (scale !== undefined) {
+    const { small, large } = scale;
+    const both = (name: string, of: (one: Scale) => string): string[] => [
+      ...[name, of(small), of(large)],
+    ];
+    parts.push(
+      `## ${whole(large.links)} links
+
+SQLite, beside ${whole(small.links)} links of the same kind. Pages and searches over HTTP, 20 times each: median and 95th percentile.
+
+${table(
+  ['', `${whole(small.links)} links`, `${whole(large.links)} links`],
+  [
+    both('start of the process until it answers', (one) => ms(one.startMs)),
+    both('of that, opening the database', (one) => ms(one.openMs)),
+    both('memory after all of this', (one) => mib(one.rss)),
+    both('redirects/s, one link', (one) => whole(one.one.perSecond)),
+    both('p99', (one) => ms(one.one.p99)),
+    both('redirects/s, links in turn', (one) => whole(one.all.perSecond)),
+    both('p99', (one) => ms(one.all.p99)),
+    ...large.rows.map(({ name }, i) =>
+      both(name, ({ rows }) => `${ms(rows[i]!.ms)}, ${ms(rows[i]!.p95)}`),
+    ),
+  ],
+)}`,
+    );
+  }
+  writeFileSync(PAGE_FILE, `${parts.join('\n\n')}\n`);
+}
