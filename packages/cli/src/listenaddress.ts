@@ -19,7 +19,7 @@ export function parseListenAddress(text: string): string {
 }
 
 /** `ADDR`, `ADDR:PORT`, `[V6]:PORT` or `:PORT`. Throws `ERR_USAGE`. */
-export function parseHostPort(text: string, fallback: HostPort): HostPort {
+export function parseHostPort(text: string, fallback: HostPort, option = '--listen'): HostPort {
   if (isIP(text) !== 0) return { host: text, port: fallback.port };
   const match = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d{1,5}))?$/.exec(text);
   const host = match?.[1] ?? match?.[2] ?? '';
@@ -27,7 +27,7 @@ export function parseHostPort(text: string, fallback: HostPort): HostPort {
   if (match === null || port > 65_535 || (host !== '' && isIP(host) === 0)) {
     throw new CliError(
       'ERR_USAGE',
-      `--listen ${text}: give ADDRESS or ADDRESS:PORT, such as ${fallback.host}:${fallback.port}`,
+      `${option} ${text}: give ADDRESS or ADDRESS:PORT, such as ${fallback.host}:${fallback.port}`,
     );
   }
   return { host: host === '' ? fallback.host : host, port };

@@ -1,37 +1,43 @@
-// `cove golink`: the go/ links on a tailnet that exists already; and moving links in and out.
-import { once } from 'node:events';
-import {
-  createReadStream,
-  createWriteStream,
-  existsSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
-import { resolve } from 'node:path';
-import { Readable, Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import type { Golink, ImportProgress, ImportReport } from '@cove/golink';
-import { Command } from 'commander';
+// `cove golink`: the go/ links on a tailnet that exists already, or on loopback for trying out.
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Golink } from '@cove/golink';
+import type { WhoIs } from '@cove/tsnet';
+import { Command, Option } from 'commander';
 import { golinkHandlers } from '../admin/golink.ts';
 import { nodeHandlers } from '../admin/node.ts';
 import { processHandlers } from '../admin/process.ts';
-import { callAdmin, refuseIfRunning, serveAdmin } from '../adminsocket.ts';
-import { golinkDatabase, openDataDir } from '../datadir.ts';
+import { serveAdmin } from '../adminsocket.ts';
+import { openDataDir } from '../datadir.ts';
 import { Disposal } from '../disposal.ts';
-import { CliError, errorCode } from '../errors.ts';
+import { CliError } from '../errors.ts';
+import { parseHostPort } from '../listenaddress.ts';
 import { createOutput } from '../output.ts';
 import { waitAtMost } from '../patience.ts';
-import type { GolinkApp } from '../services/golink.ts';
+import type { GolinkApp, GolinkMore } from '../services/golink.ts';
+import type { Certificate } from '../services/tls.ts';
 import { onInterruption } from '../signals.ts';
-import { dirOption, jsonOption, print, verboseOption } from './options.ts';
+import { manageCommands } from './golinkmanage.ts';
+import { moveCommands } from './golinkmove.ts';
+import { databaseOption, dirOption, jsonOption, parseTags, verboseOption } from './options.ts';
 
 interface ServeOptions {
   readonly dir: string;
+  readonly database?: string;
   readonly hostname: string;
   readonly controlUrl?: string;
   readonly authKey?: string;
+  readonly advertiseTags?: string;
   readonly ephemeral?: true;
+  readonly snapshot?: string;
+  readonly readonly?: true;
+  readonly allowUnknownUsers?: true;
+  readonly requireIdentity?: true;
+  readonly countVisitors?: true;
+  readonly schemes?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly devListen?: string;
   readonly json?: true;
   readonly verbose?: true;
 }
@@ -41,37 +47,46 @@ export function golinkCommand(): Command {
     .description('serve go/ links on a tailnet you already have')
     .enablePositionalOptions()
     .addOption(dirOption())
+    .addOption(databaseOption())
+    .option('--snapshot <file>', 'at the start, add the links of a snapshot or of golink.db')
     .option('--hostname <name>', 'name of the node', 'go')
     .option('--control-url <url>', 'coordination server (default: TS_CONTROL_URL, else Tailscale)')
     .option(
       '--auth-key <key>',
       'key to join with (default: TS_AUTHKEY; without one a login URL is shown)',
     )
+    .addOption(
+      new Option('--advertise-tags <tags>', 'tags of the node, as tag:golink,tag:server').env(
+        'TS_ADVERTISE_TAGS',
+      ),
+    )
     .option('--ephemeral', 'leave the tailnet on exit')
+    .option('--readonly', 'links are followed, nothing is changed')
+    .option('--allow-unknown-users', 'callers the tailnet does not know may make links')
+    .option('--require-identity', 'lists and exports only for callers the tailnet knows')
+    .option('--count-visitors', 'keep count of who follows what; off, nobody is recorded')
+    .option(
+      '--schemes <names>',
+      'what destinations may begin with (default: http,https,mailto,tel)',
+    )
+    .option('--tls-cert <file>', 'serve HTTPS with this certificate (PEM), and redirect port 80')
+    .option('--tls-key <file>', 'its key (PEM)')
+    .option(
+      '--dev-listen <address>',
+      'no tailnet: plain HTTP on loopback, everyone is foo@example.com, links last until the end unless --database is given',
+    )
     .addOption(jsonOption())
     .addOption(verboseOption())
     .action(serve);
-  golink
-    .command('import')
-    .description(
-      'take over the links of golink: its database with all clicks, or a snapshot (JSON lines)',
-    )
-    .argument('<source>', 'golink.db, a snapshot, or - for a snapshot on standard input')
-    .addOption(dirOption())
-    .option('--dry-run', 'say what would happen, change nothing')
-    .addOption(jsonOption())
-    .action(importSnapshot);
-  golink
-    .command('export')
-    .description('write all links as a golink snapshot')
-    .argument('[file]', 'file, or - for standard output', '-')
-    .option('--stats', 'all clicks as well; golink skips these lines when it imports')
-    .addOption(dirOption())
-    .action(exportSnapshot);
+  for (const command of [...moveCommands(), ...manageCommands()]) golink.addCommand(command);
   return golink;
 }
 
 async function serve(options: ServeOptions): Promise<void> {
+  const more = settingsOf(options);
+  if (options.devListen !== undefined) return serveDev(options, more);
+  const certificate = await certificateOf(options);
+  const tags = parseTags(options.advertiseTags ?? '');
   const { GOLINK_SUMMARY, openGolink } = await import('../services/golink.ts');
   const { runService } = await import('../services/service.ts');
   const output = createOutput();
@@ -88,6 +103,7 @@ async function serve(options: ServeOptions): Promise<void> {
       name: 'go',
       summary: GOLINK_SUMMARY,
       signal: AbortSignal.any([interruption.signal, patience.signal]),
+      certificate,
       onLogin: (url) => {
         patience.extend();
         output.line(`To let this node in, open ${url}`);
@@ -98,13 +114,16 @@ async function serve(options: ServeOptions): Promise<void> {
         ...(options.controlUrl !== undefined && { controlUrl: options.controlUrl }),
         ...(options.authKey !== undefined && { authKey: options.authKey }),
         ...(options.ephemeral && { ephemeral: true }),
+        ...(tags.length > 0 && { tags }),
         ...(options.verbose && {
           log: (level: string, message: string, fields?: object) =>
             output.line(`${level}: ${message}${fields ? ` ${JSON.stringify(fields)}` : ''}`),
         }),
       },
       openApp: async (node) => {
-        app = await openGolink(dir, node, (line) => output.line(line));
+        const say = (line: string): void => output.line(line);
+        app = await openGolink(dir, node, say, { ...more, names: certificate?.names ?? [] });
+        await restoreSnapshot(app.golink, options, say);
         return app;
       },
     }),
@@ -127,182 +146,86 @@ async function serve(options: ServeOptions): Promise<void> {
   output.line('stopping');
 }
 
-interface ImportOptions {
-  readonly dir: string;
-  readonly dryRun?: true;
-  readonly json?: true;
-}
-
-async function importSnapshot(file: string, options: ImportOptions): Promise<void> {
-  const output = createOutput();
-  const onProgress = (progress: unknown): void => {
-    const { lines, bytes } = progress as ImportProgress;
-    const total = source.links ?? source.bytes;
-    const done = source.links === undefined ? bytes : lines;
-    const share = total ? ` (${Math.min(100, Math.round((done / total) * 100))} %)` : '';
-    output.progress(`${lines} links read${share}`);
+function settingsOf(options: ServeOptions): GolinkMore {
+  const { database, schemes } = options;
+  return {
+    ...(database !== undefined && { database }),
+    ...(schemes !== undefined && {
+      schemes: schemes
+        .split(',')
+        .map((name) => name.trim())
+        .filter(Boolean),
+    }),
+    readOnly: options.readonly === true,
+    allowUnknownUsers: options.allowUnknownUsers === true,
+    requireIdentity: options.requireIdentity === true,
+    countVisitors: options.countVisitors === true,
   };
-  const source = await openInput(file);
-  const report = await importInto(options, source.stream, onProgress);
-  output.progress(
-    `${report.lines} lines read, ${report.added} links ${options.dryRun ? 'would be added' : 'added'}`,
-    true,
-  );
-  print(report, options.json, () => describeImport(report, options.dryRun === true));
-  if (report.invalid.length > 0) {
-    for (const { line, reason } of report.invalid.slice(0, 20))
-      output.line(`line ${line}: ${reason}`);
-    if (report.invalid.length > 20) output.line(`and ${report.invalid.length - 20} more lines`);
-    throw new CliError(
-      'ERR_INPUT_FILE',
-      `${report.invalid.length} lines of ${file} are no links; all others are in`,
-    );
-  }
 }
 
-/** Through the running process where there is one, so that it knows the new links; else into the database itself. */
-async function importInto(
-  options: ImportOptions,
-  stream: Readable,
-  onProgress: (progress: unknown) => void,
-): Promise<ImportReport> {
-  const route = `POST /golink/import${options.dryRun ? '?dryRun=1' : ''}`;
-  if (await isRunning(options.dir)) {
-    return (await callAdmin(options.dir, route, { stream, onProgress })) as ImportReport;
-  }
-  const golink = await openOffline(options.dir);
-  try {
-    return await golink.importSnapshot(stream, { dryRun: options.dryRun === true, onProgress });
-  } finally {
-    await golink.close();
-  }
+async function certificateOf({ tlsCert, tlsKey }: ServeOptions): Promise<Certificate | undefined> {
+  if (tlsCert === undefined && tlsKey === undefined) return undefined;
+  if (tlsCert === undefined || tlsKey === undefined)
+    throw new CliError('ERR_USAGE', '--tls-cert and --tls-key belong together: give both');
+  const { readCertificate } = await import('../services/tls.ts');
+  return readCertificate(tlsCert, tlsKey);
 }
 
-interface Source {
-  /** A snapshot. */
-  readonly stream: Readable;
-  /** How much it is, where that is known. */
-  readonly bytes?: number;
-  readonly links?: number;
-}
-
-/** Throws `ERR_INPUT_FILE`, and GolinkError for a database that is none of golink. */
-async function openInput(file: string): Promise<Source> {
-  if (file === '-') return { stream: process.stdin };
-  const bytes = sizeOf(file);
-  const { isSqliteFile, openUpstream } = await import('@cove/golink');
-  if (statSync(file).isFile() && isSqliteFile(file)) {
-    const { links, snapshot } = openUpstream(file);
-    return { stream: Readable.from(snapshot), links };
-  }
-  const stream = createReadStream(file);
-  await opening(stream, (reason) => `${file} cannot be read: ${reason}`);
-  return { stream, bytes };
-}
-
-/** Resolves when a file stream is open, so that whoever takes it need not expect that it is not. */
-async function opening(
-  stream: Readable | Writable,
-  sentence: (reason: string) => string,
+async function restoreSnapshot(
+  golink: Golink,
+  { snapshot }: ServeOptions,
+  say: (line: string) => void,
 ): Promise<void> {
-  await once(stream, 'open').catch((error: Error) => {
-    throw new CliError('ERR_INPUT_FILE', sentence(error.message), { cause: error });
-  });
+  if (snapshot === undefined) return;
+  const { added, invalid, conflicting } = await golink.importSnapshot(snapshot);
+  say(
+    `${snapshot}: ${added} links restored, ${conflicting.length} were here with another destination, ${invalid.length} lines are no links`,
+  );
 }
 
-interface ExportOptions {
-  readonly dir: string;
-  readonly stats?: true;
-}
+/** The one caller there is. */
+const DEVELOPER: WhoIs = {
+  node: { id: 0, stableId: '', name: '', computedName: 'localhost', addresses: [], tags: [] },
+  user: { id: 0, loginName: 'foo@example.com', displayName: 'foo' },
+  capabilities: {},
+};
 
-async function exportSnapshot(file: string, options: ExportOptions): Promise<void> {
-  const stats = options.stats === true;
-  if (await isRunning(options.dir)) {
-    const route = `GET /golink/export${stats ? '?stats=1' : ''}`;
-    const lines = (await callAdmin(options.dir, route)) as string;
-    await writeWhole(file, (target) => pipeline(Readable.from([lines]), target));
-    return;
-  }
-  if (!existsSync(golinkDatabase(options.dir))) {
-    throw new CliError(
-      'ERR_INPUT_FILE',
-      `there are no links in ${resolve(options.dir)}: name the directory that has them with --dir`,
-    );
-  }
-  const golink = await openOffline(options.dir);
-  try {
-    await writeWhole(file, (target) => golink.exportTo(target, { stats }));
-  } finally {
-    await golink.close();
-  }
-}
-
-/** Writes beside `file` and renames, so that a failure leaves what was there. */
-async function writeWhole(file: string, write: (target: Writable) => Promise<void>): Promise<void> {
-  if (file === '-') return write(toStdout());
-  // A pipe or a terminal cannot be replaced, only written to.
-  const special = existsSync(file) && !statSync(file).isFile();
-  const path = special ? file : `${file}.new-${process.pid}`;
-  const target = createWriteStream(path, { mode: 0o600 });
-  await opening(target, (reason) => `${file} cannot be written: ${reason}`);
-  try {
-    await write(target);
-    if (!special) renameSync(path, file);
-  } catch (error) {
-    if (!special) rmSync(path, { force: true });
-    throw error;
-  }
-}
-
-/** Standard output, which must not be closed. */
-function toStdout(): Writable {
-  return new Writable({
-    write: (chunk, _encoding, done) => process.stdout.write(chunk, () => done()),
-  });
-}
-
-async function openOffline(path: string): Promise<Golink> {
+async function serveDev(options: ServeOptions, more: GolinkMore): Promise<void> {
+  const output = createOutput();
+  const text = options.devListen!.replace(/^localhost(?=:|$)/, '127.0.0.1');
+  const { host, port } = parseHostPort(text, { host: '127.0.0.1', port: 8080 }, '--dev-listen');
+  // Whoever can connect is foo@example.com.
+  if (!host.startsWith('127.') && host !== '::1')
+    throw new CliError('ERR_USAGE', `--dev-listen ${options.devListen}: only loopback will do`);
+  using interruption = onInterruption();
+  await using opened = new Disposal();
   const { createGolink } = await import('@cove/golink');
-  const dir = openDataDir(path);
-  return createGolink({
-    database: dir.golinkDatabase,
-    hostname: 'go',
-    identify: async () => undefined,
+  const { names: _, ...settings } = more;
+  const golink = opened.use(
+    await createGolink({
+      database: ':memory:',
+      identify: async () => DEVELOPER,
+      log: (message) => output.line(`go: ${message}`),
+      ...settings,
+    }),
+  );
+  await restoreSnapshot(golink, options, (line) => output.line(line));
+  const server = createServer(golink.handler);
+  await new Promise<void>((done, fail) => {
+    server.once('error', fail);
+    server.listen(port, host, done);
   });
-}
-
-async function isRunning(dir: string): Promise<boolean> {
-  try {
-    await refuseIfRunning(dir);
-    return false;
-  } catch (error) {
-    if (errorCode(error) === 'ERR_DIRECTORY_IN_USE') return true;
-    throw error;
-  }
-}
-
-function sizeOf(file: string): number {
-  try {
-    const stat = statSync(file);
-    if (stat.isDirectory()) throw new Error('it is a directory');
-    return stat.size;
-  } catch (error) {
-    throw new CliError(
-      'ERR_INPUT_FILE',
-      `${file} cannot be read: ${error instanceof Error ? error.message : error}`,
-      { cause: error },
+  opened.defer(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const { port: bound } = server.address() as AddressInfo;
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${bound}/`;
+  output.line(`go/ links are at ${url}, for this machine only; everyone is foo@example.com`);
+  if (options.json)
+    process.stdout.write(
+      `${JSON.stringify({ event: 'ready', services: [{ name: 'go', ips: [host], url }] })}\n`,
     );
-  }
-}
-
-function describeImport(report: ImportReport, dryRun: boolean): string {
-  const verb = dryRun ? 'would be' : 'are';
-  return [
-    `${report.added} links ${verb} new`,
-    ...(report.clicks > 0 ? [`${report.clicks} clicks come with them`] : []),
-    `${report.unchanged} were there already, unchanged`,
-    `${report.conflicting.length} names exist with another destination and were left as they are`,
-    `${report.unresolvable.length} use what this version does not know; they are kept and exported, but do not lead anywhere yet`,
-    `${report.invalid.length} lines are no links`,
-  ].join('\n');
+  await interruption.asked;
+  output.line('stopping');
 }

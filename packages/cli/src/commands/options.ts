@@ -6,6 +6,12 @@ import { CliError } from '../errors.ts';
 export const dirOption = (): Option =>
   new Option('--dir <path>', 'where everything is kept').env('COVE_DIR').default('.cove');
 
+export const databaseOption = (): Option =>
+  new Option(
+    '--database <place>',
+    'a SQLite file, or the postgres:// address of a database (default: golink/links.db in --dir)',
+  );
+
 export const jsonOption = (): Option => new Option('--json', 'print JSON on standard output');
 
 export const verboseOption = (): Option =>
@@ -45,6 +51,18 @@ export function parseCount(text: string): number {
   const count = Number(text);
   if (/^\d{1,6}$/.test(text) && count > 0) return count;
   throw new CliError('ERR_USAGE', `${text} is not a count: give a number from 1`);
+}
+
+/** `tag:golink,tag:server`; blanks and empty parts are ignored. Throws `ERR_USAGE`. */
+export function parseTags(text: string): readonly string[] {
+  const tags = text
+    .split(',')
+    .map((tag) => tag.trim())
+    .filter(Boolean);
+  for (const tag of tags)
+    if (!/^tag:./.test(tag))
+      throw new CliError('ERR_USAGE', `${tag} is not a tag: write tag:golink, several with commas`);
+  return tags;
 }
 
 const UNITS: Readonly<Record<string, number>> = {

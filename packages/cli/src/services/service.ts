@@ -1,6 +1,7 @@
 // A ready-made app on a node of its own: what `cove up` embeds and `cove golink` runs alone.
-import { createServer, type RequestListener } from 'node:http';
-import { Server, type ServerOptions } from '@cove/tsnet';
+import { createServer, type Server as HttpServer, type RequestListener } from 'node:http';
+import { type Listener, Server, type ServerOptions } from '@cove/tsnet';
+import { type Certificate, serveTls } from './tls.ts';
 
 /** An app, ready to answer requests. Identity comes from the node it is served on. */
 export interface App {
@@ -28,12 +29,14 @@ export interface ServiceOptions {
   readonly summary: string;
   readonly node: ServerOptions;
   readonly signal: AbortSignal;
+  /** Serve on port 443, and send whoever comes to port 80 there. */
+  readonly certificate?: Certificate | undefined;
   /** Called with the URL a person must open to let the node in. */
   onLogin?(url: string): void;
   openApp(node: Server): Promise<App>;
 }
 
-/** Brings the node up and serves the app on its port 80. */
+/** Brings the node up and serves the app on its port 80, or 443. */
 export async function runService(options: ServiceOptions): Promise<RunningService> {
   const node = new Server(options.node);
   let app: App | undefined;
@@ -42,9 +45,26 @@ export async function runService(options: ServiceOptions): Promise<RunningServic
     const { ips, dnsName } = await node.up({ signal: options.signal });
     const opened = await options.openApp(node);
     app = opened;
-    const http = createServer(opened.handler);
-    const listener = await node.listen({ port: 80 });
-    listener.serve(http);
+    const { certificate } = options;
+    const servers: HttpServer[] = [];
+    const listeners: Listener[] = [];
+    const listen = async (port: number, handler: RequestListener): Promise<void> => {
+      const http = createServer(handler);
+      const listener = await node.listen({ port });
+      servers.push(http);
+      listeners.push(listener);
+      if (port === 443) serveTls(listener, http, certificate!);
+      else listener.serve(http);
+    };
+    if (certificate === undefined) await listen(80, opened.handler);
+    else {
+      const { redirectToHttps, strictTransport } = await import('@cove/golink');
+      await listen(443, strictTransport(opened.handler));
+      await listen(
+        80,
+        redirectToHttps(() => certificate.names[0] ?? node.status().dnsName),
+      );
+    }
     return {
       name: options.name,
       // An administrator may rename it at any time.
@@ -53,13 +73,18 @@ export async function runService(options: ServiceOptions): Promise<RunningServic
       },
       address: ips[0]!,
       summary: options.summary,
-      port: 80,
+      port: certificate === undefined ? 80 : 443,
       node,
       ips,
-      url: `http://${dnsName.split('.')[0] || options.name}/`,
+      url:
+        certificate === undefined
+          ? `http://${dnsName.split('.')[0] || options.name}/`
+          : `https://${certificate.names[0] ?? dnsName}/`,
       async [Symbol.asyncDispose]() {
-        await listener.close();
-        http.closeAllConnections();
+        for (const listener of listeners) listener.close();
+        for (const http of servers) http.closeAllConnections();
+        // TLS connections are no server's to close.
+        for (const listener of listeners) listener.closeAllConnections();
         await opened.close();
         await node.close();
       },
