@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
@@ -21,8 +21,10 @@ test('with a certificate of our own requests come in over HTTPS, and the caller 
     req.pipe(res);
   });
   try {
-    await loadSelfSigned({ dir, names: ['go.example.com', '127.0.0.1'] });
-    const [cert, key] = [join(dir, 'go.example.com.crt'), join(dir, 'go.example.com.key')];
+    const made = await loadSelfSigned(dir, ['go.example.com', '127.0.0.1']);
+    const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
+    writeFileSync(cert, made.cert);
+    writeFileSync(key, made.key);
     const certificate = readCertificate(cert, key);
     assert.deepEqual(certificate.names, ['go.example.com']);
     serveTls(tunnel as unknown as Listener, http, certificate);
