@@ -30,12 +30,17 @@ interface Side {
   readonly peer: Peer;
   readonly refusals: { readonly address: string; readonly port: number; readonly reason: string }[];
   readonly discoKeys: string[];
+  /** What went out by a path that was named. */
+  readonly replies: { readonly kind: string; readonly type: number }[];
   /** What the other side is told in a new session. */
   advertised: Uint8Array | undefined;
 }
 
 /** Two data paths joined by a wire, 100.64.0.1 and 100.64.0.2; packets are carried by flush(). */
-function pair(facts: Partial<Node> = {}): { sides: [Side, Side]; flush(): void } {
+function pair(facts: Partial<Node> = {}): {
+  sides: [Side, Side];
+  flush(through?: 'udp' | 'relay'): void;
+} {
   const clock = new VirtualClock();
   const keys = [1, 2].map(() => PrivateKey.generate(crypto.randomBytes));
   const nodes = keys.map((key, i) =>
@@ -53,9 +58,11 @@ function pair(facts: Partial<Node> = {}): { sides: [Side, Side]; flush(): void }
       clock,
       nodes: table,
       sink: {
-        transmit: (_peer, buf, offset, length) =>
-          wire.push({ to: 1 - i, datagram: buf.slice(offset, offset + length) }),
-        reply: () => {},
+        transmit: (_peer, buf, offset, length) => {
+          wire.push({ to: 1 - i, datagram: buf.slice(offset, offset + length) });
+          return false;
+        },
+        reply: (path, buf, offset) => side.replies.push({ kind: path.kind, type: buf[offset]! }),
         wake: () => {},
         suspect: () => {},
         pong: () => {},
@@ -74,17 +81,20 @@ function pair(facts: Partial<Node> = {}): { sides: [Side, Side]; flush(): void }
       peer: [...table.peers][0]!,
       refusals: [],
       discoKeys: [],
+      replies: [],
       advertised: undefined,
     };
     return side;
   };
   const sides: [Side, Side] = [make(0), make(1)];
-  const flush = (): void => {
+  const flush = (through: 'udp' | 'relay' = 'udp'): void => {
     for (let i = 0; i < 100; i++) {
       const next = wire.shift();
       if (!next) return;
       const { datagram } = next;
-      sides[next.to]!.path.receive(datagram, 0, datagram.length, from, clock.now());
+      const side = sides[next.to]!;
+      const path: Path = through === 'udp' ? from : { kind: 'relay', region: 1, peer: side.peer };
+      side.path.receive(datagram, 0, datagram.length, path, clock.now());
     }
     assert.fail('packets without end');
   };
@@ -139,4 +149,17 @@ test('a new session begins with the disco key on both sides, where the peer read
   a.path.inject(a.peer, SYN, 0);
   flush();
   assert.equal(b.discoKeys.length, 1);
+});
+
+test('a peer that greets through the relay is answered there too, whatever direct path is trusted', () => {
+  const direct = pair();
+  direct.sides[0].path.inject(direct.sides[0].peer, SYN, 0);
+  direct.flush();
+  assert.deepEqual(direct.sides[1].replies, []);
+  const { sides, flush } = pair();
+  const [a, b] = sides;
+  a.path.inject(a.peer, SYN, 0);
+  flush('relay');
+  assert.deepEqual(b.replies, [{ kind: 'relay', type: 2 }]);
+  assert.deepEqual(a.replies, []);
 });

@@ -24,6 +24,8 @@ import { chunk, outputSlot } from './slab.ts';
 import * as tsmp from './tsmp.ts';
 import { type KernelSink, TO_MACHINE, TO_STACK, takers } from './tun/share.ts';
 
+/** Type of a WireGuard message. */
+const HANDSHAKE_RESPONSE = 2;
 /** Peers that we began with and that have been silent this long cost nothing any more. */
 const FORGET_AFTER = 600_000;
 
@@ -35,7 +37,8 @@ const SEGMENTS_WITH_TRAINS = 128;
 const SEGMENTS = 32;
 
 export interface DataPathSink {
-  transmit(peer: Peer, buf: Uint8Array, offset: number, length: number): void;
+  /** True: through the relay, perhaps besides a direct path. */
+  transmit(peer: Peer, buf: Uint8Array, offset: number, length: number): boolean;
   reply(path: Path, buf: Uint8Array, offset: number, length: number): void;
   /** A turn is needed: something is due or waits to be sent. */
   wake(): void;
@@ -86,6 +89,8 @@ export class DataPath {
   /** Of devices before this one. */
   readonly #oldCounts: Uint32Array = new Uint32Array(COUNT_NAMES.length);
   #now = 0;
+  /** The relay path of the message being received. */
+  #relayedFrom: Path | undefined;
   /** Inbound drops by Verdict, outbound drops behind them. */
   readonly #drops: Uint32Array = new Uint32Array(2 * VERDICT_NAMES.length);
   #noRoute = 0;
@@ -157,7 +162,10 @@ export class DataPath {
       sink: {
         transmit: (peer, buf, offset, length) => {
           peer.context.wireguard = peer;
-          sink.transmit(peer.context, buf, offset, length);
+          const isRelayed = sink.transmit(peer.context, buf, offset, length);
+          // A peer that greets through the relay may not have the direct path any more that we still trust.
+          if (this.#relayedFrom !== undefined && !isRelayed && buf[offset] === HANDSHAKE_RESPONSE)
+            sink.reply(this.#relayedFrom, buf, offset, length);
         },
         deliver: (peer, buf, offset, length) => this.#deliver(peer, buf, offset, length),
         reply: (buf, offset, length, from) => sink.reply(from, buf, offset, length),
@@ -223,7 +231,9 @@ export class DataPath {
   /** A WireGuard datagram from outside; overwritten. */
   receive(buf: Uint8Array, offset: number, length: number, from: Path, now: number): void {
     this.#now = now;
+    this.#relayedFrom = from.kind === 'relay' ? from : undefined;
     const filed = this.device.receive(buf, offset, length, now, from);
+    this.#relayedFrom = undefined;
     // The peer goes on with a session from before our restart. It would find out in 15 seconds; the relay vouches
     // for its key, so that it can be told at once.
     if (filed === Count.UNKNOWN_INDEX && from.kind === 'relay') {

@@ -301,12 +301,12 @@ export class Magicsock {
     if (endpoint) this.#ticker.watch(endpoint);
   }
 
-  /** Sends a WireGuard datagram by the peer's best path; the bytes are borrowed for the call. */
-  send(peer: Peer, buf: Uint8Array, offset: number, length: number): void {
+  /** Sends a WireGuard datagram by the peer's best path; the bytes are borrowed for the call. True: through the relay. */
+  send(peer: Peer, buf: Uint8Array, offset: number, length: number): boolean {
     const endpoint = this.#endpoints.get(peer);
     if (!endpoint) {
       this.#unsent++;
-      return;
+      return false;
     }
     const now = this.#options.now();
     const direct = endpoint.direct ?? this.#openDirect(endpoint);
@@ -317,13 +317,14 @@ export class Magicsock {
       if (!this.#ticker.busy.has(endpoint)) this.#ticker.watch(endpoint);
       const best = direct.best;
       if (best !== undefined && this.#sendDatagram(best, buf, offset, length)) {
-        if (direct.isTrusted(now)) return;
+        if (direct.isTrusted(now)) return false;
         sent = true;
       }
     }
     const region = endpoint.relayRegion(this.#isConnected);
     if (region !== 0) this.#sendRelayed(endpoint.relayPath(region), buf, offset, length);
     else if (!sent) this.#unsent++;
+    return region !== 0;
   }
 
   /** End of a turn: what was sent in it leaves. */
