@@ -156,3 +156,76 @@ test('a server that crashes loses nothing answered; replicas say what is wrong a
   for (const short of answered)
     assert.equal((await replica.send('GET', `/${short}`)).location, 'http://x/', short);
 });
+
+test('a name is given away once, as a name or as another name, whichever replicas are asked', {
+  skip: SKIP,
+  timeout: 120_000,
+}, async () => {
+  await using postgres = await startPostgres();
+  await using one = await Replica.start(postgres.address);
+  await using two = await Replica.start(postgres.address);
+  for (const short of ['a', 'b'])
+    await one.api('POST', '/links', { short, long: `http://${short}/` });
+  for (let i = 0; i < 25; i++) {
+    const name = `t${i}`;
+    const statuses = await Promise.all([
+      one.api('POST', '/links', { short: name, long: 'http://own/' }),
+      two.api('PATCH', '/links/a', { aliases: [name] }),
+      one.api('PATCH', '/links/b', { aliases: [name] }),
+    ]).then((answers) => answers.map(({ status }) => status));
+    assert.equal(statuses.filter((status) => status < 300).length, 1, `${name}: ${statuses}`);
+    assert.equal(statuses.filter((status) => status === 409).length, 2, `${name}: ${statuses}`);
+  }
+});
+
+test('clicks of all replicas are summed, also those that one counted under a name that another has changed', {
+  skip: SKIP,
+  timeout: 120_000,
+}, async () => {
+  await using postgres = await startPostgres();
+  await using one = await Replica.start(postgres.address);
+  await using two = await Replica.start(postgres.address);
+  await one.api('POST', '/links', { short: 'old', long: 'http://x/' });
+  await Promise.all(
+    Array.from({ length: 200 }, (_, i) => (i % 2 === 0 ? one : two).send('GET', '/old')),
+  );
+  await one.api('PATCH', '/links/old', { short: 'new', keepOldName: true });
+  for (const replica of [one, two, two]) await replica.send('GET', '/old');
+  for (const replica of [one, two]) await replica.send('GET', '/.export-stats');
+  for (const replica of [one, two])
+    assert.equal(JSON.parse((await replica.api('GET', '/links/new')).body).clicks, 203);
+});
+
+test('links are listed, searched, deleted, restored and brought back to a moment over PostgreSQL as over a file', {
+  skip: SKIP,
+  timeout: 120_000,
+}, async () => {
+  await using postgres = await startPostgres();
+  await using one = await Replica.start(postgres.address);
+  await using two = await Replica.start(postgres.address);
+  for (let i = 0; i < 30; i++)
+    await one.api('POST', '/links', {
+      ...{ short: `n${i}`, long: `http://wiki.example/${i}` },
+      ...{ description: i === 7 ? 'Road map äö' : '', tags: i % 3 === 0 ? ['eng'] : [] },
+    });
+  const items = async (query: string): Promise<string[]> => {
+    const answer = await two.api('GET', `/links?limit=100&${query}`);
+    assert.equal(answer.status, 200, answer.body);
+    return JSON.parse(answer.body).items.map((item: { short: string }) => item.short);
+  };
+  assert.equal((await items('q=wiki')).length, 30);
+  assert.deepEqual(await items(`q=${encodeURIComponent('ROAD äö')}`), ['n7']);
+  assert.deepEqual(await items('q=map+tag:eng'), []);
+  assert.equal((await items('tag=eng&order=clicks')).length, 10);
+  assert.equal((await items('unusedSince=2999-01-01T00:00:00Z')).length, 30);
+  assert.equal(JSON.parse((await two.api('GET', '/links')).body).total, 30);
+  await one.send('GET', '/n7');
+  await one.send('GET', '/.export-stats');
+  await two.api('DELETE', '/links/n7');
+  assert.equal(JSON.parse((await one.api('GET', '/links')).body).total, 29);
+  const [deletion] = JSON.parse((await one.api('GET', '/links/n7/history')).body).items;
+  const restored = await one.api('POST', '/links/n7/restore', { seq: deletion.seq });
+  assert.equal(restored.status, 200, restored.body);
+  const { clicks, version } = JSON.parse((await two.api('GET', '/links/n7')).body);
+  assert.deepEqual([clicks, version], [1, 3]);
+});

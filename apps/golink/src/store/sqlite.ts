@@ -1,6 +1,15 @@
 // A SQLite file: opened readable by its owner only, checked, migrated. A change is on disk before it is answered. Two
 // connections: changes go through one, everything else reads through the other, which never sees half a change.
-import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import SqliteDatabase from 'better-sqlite3';
@@ -21,6 +30,7 @@ import { migrations, type Tables } from './schema.ts';
 
 /** Reading every page of a larger file would make starting slow; damage is then met, and told, where it is. */
 const CHECKED_BYTES = 64 << 20;
+const SMALLEST_PAGE = 512;
 
 /**
  * `file`: path of the database, or `:memory:` for one that is gone after closing. Throws GolinkError ERR_DATABASE,
@@ -45,11 +55,13 @@ async function open(file: string, onClosed: () => void): Promise<Database> {
   try {
     closeSync(openSync(file, 'a', 0o600));
     chmodSync(file, 0o600);
+    const { size } = statSync(file);
+    if (isCutOff(file, size)) throw corrupt(file, new Error(`it has ${size} bytes`));
     writer = new SqliteDatabase(file, { timeout: 5000 });
     writer.pragma('journal_mode = WAL');
     // With WAL the default is NORMAL, which may lose the last answered change at a power cut.
     writer.pragma('synchronous = FULL');
-    if (statSync(file).size <= CHECKED_BYTES) {
+    if (size <= CHECKED_BYTES) {
       const check = writer.pragma('quick_check(1)', { simple: true });
       if (check !== 'ok') throw corrupt(file, new Error(String(check)));
     }
@@ -81,8 +93,12 @@ async function open(file: string, onClosed: () => void): Promise<Database> {
       isConflict: isBusy,
       error: (failure) => sqliteError(failure, file),
       async close() {
+        // Kysely does not close what was never asked; and only the one that writes, closed last, puts everything into
+        // the one file.
         await read.destroy();
+        reader?.close();
         await db.destroy();
+        writer?.close();
         onClosed();
       },
     };
@@ -114,6 +130,21 @@ function isBusy(error: unknown): boolean {
 const MIGRATION_WAIT_MS = 60_000;
 /** How long a transaction waits for another process's, without anything else being done. */
 const BUSY_MS = 10;
+
+/** Shorter than its header says, and nothing there to mend it: SQLite may take it for a smaller or a new database. */
+function isCutOff(file: string, size: number): boolean {
+  if (size === 0 || existsSync(`${file}-wal`) || existsSync(`${file}-journal`)) return false;
+  if (size < SMALLEST_PAGE) return true;
+  const header = Buffer.alloc(100);
+  const descriptor = openSync(file, 'r');
+  try {
+    readSync(descriptor, header);
+  } finally {
+    closeSync(descriptor);
+  }
+  const page = header.readUInt16BE(16);
+  return size < (page === 1 ? 65_536 : page) * header.readUInt32BE(28);
+}
 
 /** Links last visited that are kept in memory. */
 const MAX_KEPT = 4_000;

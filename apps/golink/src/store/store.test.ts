@@ -143,6 +143,7 @@ test('the files are readable by their owner only, and a wider mode is narrowed',
   for (const name of readdirSync(tmp.dir))
     assert.equal((statSync(join(tmp.dir, name)).mode & 0o777).toString(8), '600', name);
   await store.close();
+  assert.deepEqual(readdirSync(tmp.dir), ['go.db'], 'after closing, everything is in the one file');
 });
 
 const codeOf = async (file: string): Promise<string> => {
