@@ -56,7 +56,9 @@ export async function listLinks(store: Store, query: ListQuery): Promise<Page> {
   const { order = 'short', limit } = query;
   const after = query.after === undefined ? undefined : parseCursor(query.after, order);
   const rows = await store.read((db) => {
-    const base = filtered(db.selectFrom('links'), query).select(COLUMNS) as LinkQuery<Counted>;
+    const base = filtered(db.selectFrom('links'), query, order).select(
+      COLUMNS,
+    ) as LinkQuery<Counted>;
     const next = after === undefined ? base : base.where((eb) => behind(eb, order, after));
     return ordered(next, order, query.mine !== undefined || query.tag !== undefined)
       .limit(limit + 1)
@@ -301,7 +303,12 @@ function like(word: string, kind: DatabaseKind) {
     : sql<boolean>`${text} ilike ${pattern}`;
 }
 
-function filtered<O>(query: LinkQuery<O>, filter: Omit<ListQuery, 'limit'>): LinkQuery<O> {
+/** `order`: that the links are wanted in; without it whatever finds them soonest is done. */
+function filtered<O>(
+  query: LinkQuery<O>,
+  filter: Omit<ListQuery, 'limit'>,
+  order?: ListOrder,
+): LinkQuery<O> {
   let result = query.where('links.deleted', 'is', null);
   const { owner, mine, tag, used, unusedSince } = filter;
   if (owner !== undefined)
@@ -318,7 +325,12 @@ function filtered<O>(query: LinkQuery<O>, filter: Omit<ListQuery, 'limit'>): Lin
   if (used === true) result = result.where('links.clicks', '>', 0);
   if (unusedSince !== undefined)
     result = result
-      .where('links.last_edit', '<', unusedSince)
+      // Not by the index of edits, unless that gives the order: all that is old would have to be sorted.
+      .where(
+        order === 'short' || order === 'clicks' ? sql`links.last_edit + 0` : 'links.last_edit',
+        '<',
+        unusedSince,
+      )
       .where(
         sql<boolean>`not exists (select 1 from stats where stats.link_id = links.id and stats.at >= ${unusedSince})`,
       );
