@@ -1,5 +1,5 @@
 // Lists of links, a page at a time, and search.
-import { type ExpressionBuilder, type SelectQueryBuilder, sql } from 'kysely';
+import { type RawBuilder, type SelectQueryBuilder, type SqlBool, sql } from 'kysely';
 import { GolinkError } from '../errors.ts';
 import { type Link, linkId } from '../links.ts';
 import type { Clicks } from './clicks.ts';
@@ -55,14 +55,22 @@ export function counted(clicks: Clicks, row: Counted): CountedLink {
 export async function listLinks(store: Store, query: ListQuery): Promise<Page> {
   const { order = 'short', limit } = query;
   const after = query.after === undefined ? undefined : parseCursor(query.after, order);
-  const rows = await store.read((db) => {
-    const base = filtered(db.selectFrom('links'), query, order).select(
-      COLUMNS,
-    ) as LinkQuery<Counted>;
-    const next = after === undefined ? base : base.where((eb) => behind(eb, order, after));
-    return ordered(next, order, query.mine !== undefined || query.tag !== undefined)
-      .limit(limit + 1)
-      .execute();
+  const rows = await store.read(async (db) => {
+    const found: Counted[] = [];
+    // Each a range of the index that gives the order, so that the last page takes no longer than the first.
+    for (const range of after === undefined ? [undefined] : behind(order, after)) {
+      const base = filtered(db.selectFrom('links'), query, order).select(
+        COLUMNS,
+      ) as LinkQuery<Counted>;
+      const few = query.mine !== undefined || query.tag !== undefined;
+      found.push(
+        ...(await ordered(range === undefined ? base : base.where(range), order, few)
+          .limit(limit + 1 - found.length)
+          .execute()),
+      );
+      if (found.length > limit) break;
+    }
+    return found;
   });
   const shown = rows.slice(0, limit);
   const last = shown.at(-1);
@@ -355,13 +363,10 @@ function ordered<O>(query: LinkQuery<O>, order: ListOrder, isFew: boolean): Link
   return query.orderBy('links.short').orderBy('links.id');
 }
 
-function behind(eb: ExpressionBuilder<Tables, 'links'>, order: ListOrder, after: Cursor) {
-  if (order === 'short') return eb('links.short', '>', after.short);
-  const column = order === 'clicks' ? 'links.clicks' : 'links.last_edit';
-  return eb.or([
-    eb(column, '<', after.value),
-    eb.and([eb(column, '=', after.value), eb('links.short', '>', after.short)]),
-  ]);
+function behind(order: ListOrder, { value, short }: Cursor): readonly RawBuilder<SqlBool>[] {
+  if (order === 'short') return [sql`links.short > ${short}`];
+  const column = order === 'clicks' ? sql`links.clicks` : sql`links.last_edit`;
+  return [sql`${column} = ${value} and links.short > ${short}`, sql`${column} < ${value}`];
 }
 
 function cursorOf(row: Counted, order: ListOrder): string {
