@@ -150,8 +150,9 @@ function isCutOff(file: string, size: number): boolean {
 const MAX_KEPT = 4_000;
 
 /**
- * Links are kept in memory as long as nobody has written to the file, which is asked once in a turn of the event loop:
- * whoever has seen the answer to a change cannot have a visit in the same turn.
+ * Links are kept in memory as long as nobody has written to the file, which is asked once in a turn of the event loop, and
+ * after each change of our own. Of a change by another process a visit can miss what was answered while the turn that it
+ * is read in was under way.
  */
 function finder(reader: SqliteDatabase.Database): Pick<Database, 'find' | 'committed'> {
   const columns = LINK_COLUMNS.join(', ');
