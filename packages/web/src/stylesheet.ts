@@ -134,6 +134,19 @@ textarea.input{min-height:5.25rem;resize:vertical;line-height:1.45}
 .btn.danger{background:transparent;color:var(--danger);border-color:currentColor}
 .btn.danger:hover{background:var(--danger-soft);color:var(--danger)}
 
+.btn.small{min-height:2.25rem;padding:.25rem .75rem;font-size:.875rem}
+.check{display:grid;grid-template-columns:auto minmax(0,1fr);gap:.15rem .6rem;align-items:start;padding:.2rem 0}
+.check label{font-weight:400;font-size:.9375rem}
+.check input{width:1.25rem;height:1.25rem;margin:.1rem 0 0;accent-color:var(--accent)}
+fieldset{border:0;min-width:0}
+legend{padding:0}
+.search{display:grid;grid-template-columns:minmax(0,1fr) auto;gap:.6rem;max-width:36rem}
+.tags{list-style:none;display:flex;flex-wrap:wrap;gap:.4rem}
+.tag{display:inline-flex;gap:.4rem;border:1px solid var(--line-strong);border-radius:99px;padding:.15rem .75rem;font-size:.875rem;text-decoration:none;overflow-wrap:anywhere}
+.tag:hover{background:var(--accent-soft)}
+.tag .num{color:var(--muted)}
+details.card>summary,.card details>summary{min-height:1.75rem}
+
 .composer{display:grid;gap:1rem}
 @media (min-width:46rem){
 .composer{grid-template-columns:minmax(11rem,16rem) auto minmax(0,1fr) auto;align-items:start}
@@ -175,18 +188,48 @@ a.go:hover{text-decoration:underline;text-decoration-color:var(--accent)}
 .bigname i{font-style:normal;color:var(--accent)}
 .target{font-family:var(--mono);font-size:.9375rem;overflow-wrap:anywhere;white-space:pre-wrap}
 .facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:1rem 1.5rem}
-@media (min-width:46rem){.facts{grid-template-columns:2fr 1fr 1fr 1fr}}
+@media (min-width:46rem){.facts{grid-template-columns:2fr 1fr 1fr 1fr}.facts .wide{grid-column:1/-1}}
 .facts dt{font-size:.8125rem;color:var(--muted)}
 .facts dd{font-weight:550;overflow-wrap:anywhere}
 .mini{list-style:none;display:grid;grid-template-columns:minmax(0,1fr)}
 .mini li{padding:.7rem 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
 .mini li:first-child{border-top:1px solid var(--line)}
+.plain-ends li:first-child,.plain-ends li:last-child{border-color:transparent}
+.plain-ends li:first-child{padding-top:.1rem}
+.plain-ends li:last-child{padding-bottom:0}
 .mini small{display:block;color:var(--muted)}
 .two{display:grid;gap:clamp(1.75rem,4vw,3rem);grid-template-columns:minmax(0,1fr)}
 @media (min-width:56rem){.two{grid-template-columns:minmax(0,1.7fr) minmax(0,1fr);align-items:start}}
-.log{list-style:none;display:grid;gap:.85rem;border-left:2px solid var(--line);padding-left:1rem}
-.log li{display:grid;font-size:.875rem;overflow-wrap:anywhere}
+.halves{display:grid;gap:clamp(1.75rem,4vw,3rem);grid-template-columns:minmax(0,1fr)}
+@media (min-width:56rem){.halves{grid-template-columns:repeat(2,minmax(0,1fr))}}
+.halves>*,.two>*{align-content:start}
+.wide-gap{gap:clamp(1.75rem,4vw,2.5rem)}
+.grow{flex:1;min-width:0}
+.nowrap{white-space:nowrap}
+.keep-lines{white-space:pre-line}
+.log{list-style:none;display:grid;gap:1.1rem;grid-template-columns:minmax(0,1fr);border-left:2px solid var(--line);padding-left:1rem}
+.log li{display:grid;gap:.4rem;grid-template-columns:minmax(0,1fr);justify-items:start;font-size:.875rem;overflow-wrap:anywhere;position:relative}
+.log li::before{content:"";position:absolute;left:calc(-1rem - 5px);top:.42em;width:8px;height:8px;border-radius:50%;background:var(--line-strong)}
 .log b{font-weight:600}
+.diff{display:grid;gap:.25rem;color:var(--muted);min-width:0;max-width:100%}
+.diff div{display:grid;grid-template-columns:minmax(0,6.5rem) minmax(0,1fr);gap:.5rem}
+.diff dt{color:var(--muted)}
+del,ins{color:var(--ink);border-radius:3px;padding:0 .12em;-webkit-box-decoration-break:clone;box-decoration-break:clone}
+del{background:var(--danger-soft);text-decoration-color:var(--danger)}
+ins{background:var(--accent-soft);text-decoration-color:var(--accent);text-underline-offset:.2em}
+
+.chart{display:grid;gap:.35rem}
+.chart-plot{position:relative;padding-top:1.15rem}
+.chart svg{display:block;width:100%;height:clamp(6rem,18vw,9rem);color:var(--accent);border-bottom:1px solid var(--line-strong)}
+.chart rect{fill:currentColor}
+.chart rect.none{fill:var(--line-strong)}
+.chart rect:hover{fill:var(--accent-strong)}
+.chart-grid{stroke:var(--line);stroke-width:1;fill:none}
+.chart-max{position:absolute;top:0;left:0;font-size:.75rem;line-height:1;color:var(--muted)}
+.plain{border-collapse:collapse;width:100%}
+.plain th,.plain td{text-align:left;padding:.35rem 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+.plain th{font-size:.8125rem;font-weight:600;color:var(--muted)}
+.plain .num{text-align:right}
 summary{cursor:pointer;font-weight:600;border-radius:6px;width:fit-content}
 details[open]>summary{margin-bottom:.9rem}
 .empty{border:1px dashed var(--line-strong);border-radius:var(--radius);padding:clamp(1.5rem,5vw,2.5rem);text-align:center;color:var(--muted)}

@@ -14,9 +14,11 @@ export interface Scene {
   readonly title: string;
   readonly who: WhoIs | undefined;
   readonly readOnly: boolean;
+  /** Who follows a link is recorded. */
+  readonly countsVisitors: boolean;
 }
 
-export type Section = 'home' | 'mine' | 'all' | 'help';
+export type Section = 'home' | 'mine' | 'all' | 'stats' | 'history' | 'help';
 
 export function frame(
   scene: Scene,
@@ -40,11 +42,13 @@ export function frame(
       item('home', 'Home', '/'),
       ...(who === undefined ? [] : [item('mine', 'My links', '/.mine')]),
       item('all', 'All links', '/.all'),
+      item('stats', 'Statistics', '/.stats'),
+      ...(who === undefined ? [] : [item('history', 'Changes', '/.history')]),
       item('help', 'Help', '/.help'),
     ],
     head: html`<link rel="search" type="application/opensearchdescription+xml" title="${title}" href="/.opensearch">`,
     main: content.main,
-    footer: html`<span>${title} answers only inside this network.</span><a href="/.help">How links work</a><a href="/.export">Export</a>`,
+    footer: html`<span>${title} answers only inside this network.</span><a href="/.help">How links work</a><a href="/.tags">Tags</a>${who !== undefined && html`<a href="/.deleted">Deleted links</a><a href="/.tokens">API tokens</a>`}<a href="/.export">Export</a>`,
   });
 }
 
@@ -111,6 +115,30 @@ ${date && html`<td class="c-date">${link.lastEdit > 0 ? day(new Date(link.lastEd
   return html`<table class="list"><caption class="vh">${caption}</caption>
 <thead><tr><th scope="col" class="c-name">Link</th>${owner && html`<th scope="col" class="c-owner">Owner</th>`}${date && html`<th scope="col" class="c-date">Edited</th>`}<th scope="col" class="c-clicks num">Clicks</th></tr></thead>
 <tbody>${rows.map(row)}</tbody></table>`;
+}
+
+/** Each leads to the links that have it. `counts`: how many those are. */
+export function tagList(
+  tags: readonly string[],
+  counts: ReadonlyMap<string, number> = new Map(),
+): HtmlValue {
+  if (tags.length === 0) return undefined;
+  const tag = (name: string): Html =>
+    html`<li><a class="tag" href="/.tags/${encodeURIComponent(name)}">${name}${counts.has(name) && html` <span class="num">${counts.get(name)!.toLocaleString('en-US')}</span>`}</a></li>`;
+  return html`<ul class="tags" aria-label="Tags">${tags.map(tag)}</ul>`;
+}
+
+export function searchForm(scene: Scene, query = '', focused = false): Html {
+  return html`<form class="search" role="search" method="get" action="/.search">
+<label class="vh" for="q">Search links</label><input class="input" type="search" id="q" name="q" value="${query}" maxlength="200" placeholder="Search ${scene.host}/" autocomplete="off" autocapitalize="none" spellcheck="false"${focused && raw(' autofocus')}>
+<button class="btn quiet" type="submit">Search</button></form>`;
+}
+
+/** Links whose names are nearly what was asked for. */
+export function nearList(scene: Scene, near: readonly Row[]): HtmlValue {
+  if (near.length === 0) return undefined;
+  return html`<section class="card stack-s" aria-labelledby="near"><h2 id="near">Did you mean</h2>
+<ul class="mini plain-ends">${near.map(({ link }) => html`<li>${linkName(scene, link.short)}<span class="dest">${link.description || link.long}</span></li>`)}</ul></section>`;
 }
 
 function meter(share: number): Html {

@@ -76,6 +76,7 @@ export function openSearch(host: string, title: string): string {
 <InputEncoding>UTF-8</InputEncoding>
 <Image width="16" height="16" type="image/png">http://${host}/.static/favicon.png</Image>
 <Url type="text/html" method="get" template="http://${host}/{searchTerms}"/>
+<Url type="application/x-suggestions+json" method="get" template="http://${host}/.suggest?q={searchTerms}"/>
 <moz:SearchForm>http://${host}/</moz:SearchForm>
 </OpenSearchDescription>
 `.toString();

@@ -8,9 +8,11 @@ import {
   frame,
   linkName,
   linkTable,
+  nearList,
   ownerName,
   type Row,
   type Scene,
+  searchForm,
 } from './frame.ts';
 
 export interface HomeContent {
@@ -21,6 +23,8 @@ export interface HomeContent {
   readonly draft?: Draft;
   /** A name somebody followed and nobody has made. */
   readonly missing?: string;
+  /** Links with names nearly like it. */
+  readonly near?: readonly Row[];
   /** There is a machine of that name in this network. */
   readonly isPeer?: boolean;
 }
@@ -32,8 +36,10 @@ export function homePage(scene: Scene, content: HomeContent): string {
     ...(missing === undefined ? { current: 'home' } : {}),
     main: html`<section class="stack" aria-labelledby="top">
 ${missing === undefined ? welcome(scene) : notFound(scene, missing, content.isPeer === true)}
+${content.near !== undefined && nearList(scene, content.near)}
 ${composer(scene, token, draft)}
 </section>
+${total > 0 && searchForm(scene)}
 ${lists(scene, popular, recent, total)}
 ${total === 0 && html`<p class="empty">No links yet. The first one is yours.</p>`}`,
   });

@@ -115,6 +115,25 @@ export async function countedLink(store: Store, id: string): Promise<CountedLink
   return { link: found, clicks: (row?.clicks ?? 0) + store.clicks.unwritten(found.id) };
 }
 
+/** Those of the links that live, by their IDs or those of other names of theirs. */
+export async function countedLinks(
+  store: Store,
+  ids: readonly string[],
+): Promise<readonly CountedLink[]> {
+  if (ids.length === 0) return [];
+  const { database } = store;
+  const rows = await store.read((db) => {
+    const others = db.selectFrom('aliases').select('link_id').where(database.among('id', ids));
+    return db
+      .selectFrom('links')
+      .select(COLUMNS)
+      .where((eb) => eb.or([database.among('id', ids), eb('id', 'in', others)]))
+      .where('deleted', 'is', null)
+      .execute();
+  });
+  return rows.map((row) => counted(store.clicks, row));
+}
+
 /** Links that were deleted less than 30 days ago, latest first. */
 export async function deletedLinks(
   store: Store,
