@@ -89,9 +89,9 @@ async function edit(desk: Desk, req: Request, res: Response, name: string): Prom
   const caller = await desk.caller(req);
   desk.editor.refuseReadOnly();
   const before = await countedLink(desk.store, linkId(name));
-  desk.verify(form, caller, name, ...(before === undefined ? [] : [before.link.short]));
   const typed = readEdit(form);
   try {
+    desk.verify(form, caller, name, ...(before === undefined ? [] : [before.link.short]));
     if (before === undefined)
       throw new GolinkError('ERR_NOT_FOUND', 'Somebody deleted this link while you edited it.');
     const asked = typed.ask(before.link, caller);

@@ -52,7 +52,8 @@ async function search(desk: Desk, req: Request, res: Response): Promise<void> {
   // golink knows no other search, and answers programs so.
   if (owner === undefined && !wantsHtml(req))
     throw new GolinkError('ERR_REQUEST', 'search only supports "owner:<email>"');
-  if (owner !== undefined && (!wantsHtml(req) || !/\s/.test(owner))) {
+  // A whole login is golink's search; a part of one, or more words, ours.
+  if (owner !== undefined && (!wantsHtml(req) || /^\S+@\S+$/.test(owner))) {
     const who = await desk.options.callers.of(req).catch(() => undefined);
     const own = who !== undefined && asciiLower(who.user.loginName) === asciiLower(owner);
     const path = `/.search?q=${encodeURIComponent(`owner:${owner}`)}`;

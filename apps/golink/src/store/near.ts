@@ -21,10 +21,11 @@ export async function nearLinks(
 ): Promise<readonly CountedLink[]> {
   const id = linkId(name);
   if (id.length < MIN_NAME || id.length > MAX_NAME) return [];
-  const [close, longer, alike] = await Promise.all([
+  const [close, longer, ...alike] = await Promise.all([
     countedLinks(store, [...oneAway(id), ...stems(id)]),
     id.length >= MIN_STEM ? suggestLinks(store, id, limit) : [],
     suggestLinks(store, id.slice(0, Math.max(MIN_NAME, id.length / 2)), ALIKE),
+    suggestLinks(store, id.slice(0, MIN_NAME), ALIKE),
   ]);
   const found = new Map<string, { link: CountedLink; far: number }>();
   const allowed = id.length <= 4 ? 1 : 2;
@@ -36,7 +37,7 @@ export async function nearLinks(
   };
   take(close, MAX_NAME);
   take(longer, MAX_NAME);
-  take(alike, allowed);
+  take(alike.flat(), allowed);
   return [...found.values()]
     .sort((a, b) => a.far - b.far || b.link.clicks - a.link.clicks)
     .slice(0, limit)
