@@ -166,7 +166,7 @@ details.card>summary,.card details>summary{min-height:1.75rem}
 .list td.c-owner,.list td.c-date{font-size:.9375rem;color:var(--muted)}
 .go{font-family:var(--mono);font-weight:600;letter-spacing:-.02em}
 a.go{text-decoration:none;color:var(--ink)}
-a.go i{font-style:normal;color:var(--accent)}
+.go i{font-style:normal;color:var(--accent)}
 a.go:hover{text-decoration:underline;text-decoration-color:var(--accent)}
 .dest{display:block;color:var(--muted);font-size:.875rem;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .meter{display:inline-block;vertical-align:middle;margin-left:.6rem;color:var(--accent)}
@@ -187,7 +187,7 @@ a.go:hover{text-decoration:underline;text-decoration-color:var(--accent)}
 .bigname{font:680 clamp(1.75rem,1.2rem + 3vw,2.75rem)/1.1 var(--mono);letter-spacing:-.045em;overflow-wrap:anywhere}
 .bigname i{font-style:normal;color:var(--accent)}
 .target{font-family:var(--mono);font-size:.9375rem;overflow-wrap:anywhere;white-space:pre-wrap}
-.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:1rem 1.5rem}
+.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(7rem,1fr));gap:1rem 1.5rem}
 @media (min-width:46rem){.facts{grid-template-columns:2fr 1fr 1fr 1fr}.facts .wide{grid-column:1/-1}}
 .facts dt{font-size:.8125rem;color:var(--muted)}
 .facts dd{font-weight:550;overflow-wrap:anywhere}

@@ -41,7 +41,7 @@ ${field('owner', 'Owner', values.owner, 'Hand it to someone else by their login.
 ${field('editors', 'Editors', values.editors, 'Who may edit besides the owner: logins, or group:name.')}
 ${field('aliases', 'Other names', values.aliases, 'They lead here too.')}
 ${check('openEdit', `Anyone in this network may edit ${host}/${link.short}`, values.openEdit)}
-${check('appendToPath', 'When the destination has a query (?) or fragment (#): put what follows the name behind its path, not at the end', values.appendToPath)}
+${check('appendToPath', 'Put what follows the name behind the path of the address, before its query (?) or fragment (#)', values.appendToPath)}
 </div></details>
 <p class="row"><button class="btn" type="submit">Save changes</button></p>
 </form>

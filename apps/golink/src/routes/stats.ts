@@ -35,7 +35,8 @@ async function* statsLines(store: Store): AsyncGenerator<string> {
     yield rows.map(({ id, at, clicks }) => `${id},${at},${clicks}\n`).join('');
 }
 
-/** Figures that took long are shown again for twenty times as long, so that they never take more than a small share. */
+/** Figures that took longer are shown again for twenty times as long, so that they never take more than a small share. */
+const LONG_MS = 500;
 const KEPT_FACTOR = 20;
 
 function kept(desk: Desk): (from: number) => Promise<Usage> {
@@ -49,7 +50,7 @@ function kept(desk: Desk): (from: number) => Promise<Usage> {
       return await next.found;
     } finally {
       const took = performance.now() - began;
-      next.until = took < 50 ? 0 : performance.now() + took * KEPT_FACTOR;
+      next.until = took < LONG_MS ? 0 : performance.now() + took * KEPT_FACTOR;
       if (
         await next.found.then(
           () => false,
