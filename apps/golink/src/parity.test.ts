@@ -48,10 +48,7 @@ test('a list has each link with its clicks, by name, and 0 where there are none'
   for (let i = 0; i < 3; i++) await go.get('/beta');
   const { body } = await go.get('/.all');
   const rows = body.split('<tr').filter((row) => row.includes('/.detail/'));
-  const seen = rows.map((row) => [
-    /\/\.detail\/(\w+)/.exec(row)![1],
-    />(\d+)</.exec(row)?.[1],
-  ]);
+  const seen = rows.map((row) => [/\/\.detail\/(\w+)/.exec(row)![1], />(\d+)</.exec(row)?.[1]]);
   assert.deepEqual(seen, [
     ['alpha', '3'],
     ['beta', '10'],
