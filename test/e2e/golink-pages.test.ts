@@ -221,6 +221,7 @@ test('a link is made and edited with the keyboard alone', skip, async () => {
   const page = await context.newPage();
   await page.goto(origin);
   // The cursor stands in the first field.
+  await page.locator('#short:focus').waitFor();
   await page.keyboard.type('keys');
   await page.keyboard.press('Tab');
   await page.keyboard.type('https://keys.example.com/');
