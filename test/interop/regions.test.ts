@@ -17,7 +17,7 @@ const skip = missing({
   ],
 });
 /** Eight seconds of patience with a silent home, a measurement, and the news by control. */
-const MOVE_LIMIT = 40_000;
+const MOVE_LIMIT = 90_000;
 
 describe('two relay regions of our own', { skip }, () => {
   let network: SplitHost;
