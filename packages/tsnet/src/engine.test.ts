@@ -524,11 +524,11 @@ test('nothing of a connection stays in memory after it is over', async () => {
   };
   await load();
   const before = await load();
-  await load();
-  const grown = (await load()) - before;
+  // What is kept grows with every load; what waits for the collector does not.
+  const grown = Math.min(await load(), await load(), await load()) - before;
   const left = alive.filter((ref) => ref.deref() !== undefined).length;
   assert.ok(left < 30, `${left} of ${alive.length} connections are still there`);
-  assert.ok(grown < 30 << 20, `${grown} bytes more`);
+  assert.ok(grown < 24 << 20, `${grown} bytes more`);
 });
 
 test('garbage, forgeries and replays by UDP are counted and dropped, and change no path', async () => {
