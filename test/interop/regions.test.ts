@@ -17,7 +17,9 @@ const skip = missing({
   ],
 });
 /** Eight seconds of patience with a silent home, a measurement, and the news by control. */
-const MOVE_LIMIT = 90_000;
+const MOVE_LIMIT = 40_000;
+/** A stock node measures when it likes; seen: over 40 seconds. */
+const STOCK_MOVE_LIMIT = 90_000;
 
 describe('two relay regions of our own', { skip }, () => {
   let network: SplitHost;
@@ -118,7 +120,7 @@ describe('two relay regions of our own', { skip }, () => {
     assert.deepEqual(near.sights('closed'), []);
     await eventually(
       () => 'the stock node has not moved',
-      MOVE_LIMIT,
+      STOCK_MOVE_LIMIT,
       async () => (await stock.status()).Self.Relay === 'r901',
     );
   });
@@ -128,7 +130,7 @@ describe('two relay regions of our own', { skip }, () => {
     await homes(900);
     await eventually(
       () => 'the stock node has not moved',
-      MOVE_LIMIT,
+      STOCK_MOVE_LIMIT,
       async () => (await stock.status()).Self.Relay === 'r900',
     );
     assert.deepEqual(near.sights('closed'), []);

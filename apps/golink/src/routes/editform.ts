@@ -3,22 +3,9 @@ import type { FormFields } from '@cove/web';
 import type { Caller } from '../access.ts';
 import type { Edit } from '../linkeditor.ts';
 import type { Link } from '../links.ts';
+import type { EditValues } from '../pages/editform.ts';
 
-/** The fields as typed. */
-export interface EditFields {
-  readonly short: string;
-  readonly long: string;
-  readonly owner: string;
-  readonly description: string;
-  readonly tags: string;
-  readonly editors: string;
-  readonly aliases: string;
-  readonly openEdit: boolean;
-  readonly appendToPath: boolean;
-  readonly keepOldName: boolean;
-}
-
-export function fieldsOf(link: Link): EditFields {
+export function fieldsOf(link: Link): EditValues {
   const { short, long, owner, description, openEdit } = link;
   return {
     ...{ short, long, owner, description, openEdit },
@@ -31,7 +18,7 @@ export function fieldsOf(link: Link): EditFields {
 }
 
 export interface TypedEdit {
-  readonly fields: EditFields;
+  readonly fields: EditValues;
   /** Of the link the form was made from; 0, which no link has, when the form does not say. */
   readonly version: number;
   /** What to change. */
@@ -41,7 +28,7 @@ export interface TypedEdit {
 export function readEdit(form: FormFields): TypedEdit {
   const text = (name: string): string => form.get(name) ?? '';
   const isChecked = (name: string): boolean => form.has(name);
-  const fields: EditFields = {
+  const fields: EditValues = {
     short: text('short').trim(),
     long: text('long').trim(),
     owner: text('owner').trim(),
