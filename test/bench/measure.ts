@@ -5,8 +5,10 @@ import type { PeerProcess } from './peerprocess.ts';
 
 export interface Plan {
   readonly cases: ReadonlySet<CaseName>;
-  /** Of every single measurement. */
+  /** Of every single measurement but streams. */
   readonly seconds: number;
+  /** Of every direct stream; the buffers of some grow for many seconds. */
+  readonly streamSeconds: number;
 }
 
 const ECHO_RATE = 500;
@@ -65,7 +67,7 @@ async function drained(server: PeerProcess): Promise<void> {
 
 export async function measurePair(pair: Pair, plan: Plan, isKernel: boolean): Promise<Values> {
   const { client, server } = pair;
-  const { cases, seconds } = plan;
+  const { cases, seconds, streamSeconds } = plan;
   const { address } = server.ready;
   const values: Values = {};
   if (cases.has('start') && !isKernel) {
@@ -92,10 +94,10 @@ export async function measurePair(pair: Pair, plan: Plan, isKernel: boolean): Pr
     values['http.before.p99'] = paced.p99 / 1000;
   }
   if (cases.has('stream')) {
-    const one = await stream(pair, 1, seconds);
+    const one = await stream(pair, 1, streamSeconds);
     values['stream1.gbps'] = one.gbps;
     values['stream1.cpu'] = one.cpu;
-    const eight = await stream(pair, 8, seconds);
+    const eight = await stream(pair, 8, streamSeconds);
     values['stream8.gbps'] = eight.gbps;
     values['stream8.cpu'] = eight.cpu;
     if (!isKernel) {

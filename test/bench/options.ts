@@ -7,6 +7,7 @@ export interface BenchOptions {
   readonly quick: boolean;
   readonly rounds: number;
   readonly seconds: number;
+  readonly streamSeconds: number;
   readonly cases: ReadonlySet<CaseName>;
   readonly pairings: readonly PairingName[];
   /** Adds rounds to those of the last run in place of a new run. */
@@ -22,13 +23,15 @@ export const USAGE: string = `npm run bench -- [options]
   --only A,B         only these cases: ${CASES.join(', ')}
   --pairs A,B        only these pairings: ${Object.keys(PAIRINGS).join(', ')}
   --rounds N         how often everything is measured, alternating (default 5)
-  --seconds S        of every single measurement (default 1.5)
+  --seconds S        of every single measurement but streams (default 1.5)
+  --stream-seconds S of every stream (default 10, with --quick 1.5)
   --continue         add the rounds to the results in docs/performance.json; else they replace what they measure anew
   --profile          CPU profiles of Cove's streams, as text under docs/performance, in place of measurements
   --page             write docs/performance.md from the results, measure nothing
 
 BENCH_VERBOSE=1 shows what the peers log.`;
 
+const SECONDS = 1.5;
 const ALL = Object.keys(PAIRINGS) as PairingName[];
 const QUICK_PAIRINGS: readonly PairingName[] = [REFERENCE, 'cove-cove'];
 const QUICK_CASES: readonly CaseName[] = ['start', 'echo', 'http', 'stream', 'connect', 'udp'];
@@ -44,6 +47,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | 'help' {
       pairs: { type: 'string' },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
+      'stream-seconds': { type: 'string' },
       continue: { type: 'boolean', default: false },
       profile: { type: 'boolean', default: false },
       page: { type: 'boolean', default: false },
@@ -54,7 +58,8 @@ export function parseOptions(args: readonly string[]): BenchOptions | 'help' {
   return {
     quick,
     rounds: positive('--rounds', values.rounds, quick ? 1 : 5),
-    seconds: positive('--seconds', values.seconds, 1.5),
+    seconds: positive('--seconds', values.seconds, SECONDS),
+    streamSeconds: positive('--stream-seconds', values['stream-seconds'], quick ? SECONDS : 10),
     cases: new Set(choose('--only', values.only, CASES, quick ? QUICK_CASES : CASES)),
     pairings: choose('--pairs', values.pairs, ALL, quick ? QUICK_PAIRINGS : ALL),
     continue: values.continue,
