@@ -151,7 +151,8 @@ int cove_split_next(struct cove_split *s, uint8_t *to, size_t room) {
 
 int cove_segment_parse(struct cove_segment *s, const uint8_t *packet, size_t length) {
   size_t transport;
-  if (length < 40) return 0;
+  /* An IPv6 packet may be longer than a frame holds. */
+  if (length < 40 || length > COVE_FRAME_LENGTH - COVE_VNET_LENGTH) return 0;
   if (packet[0] == 0x45) {
     /* Neither fragments nor padding behind. */
     if (packet[9] != IP_TCP || (get16(packet + 6) & 0x3fff) != 0 || get16(packet + 2) != length)
