@@ -14,7 +14,7 @@ export interface CongestionControl {
    */
   onAck(acked: number, rtt: number, now: number, limited: boolean): void;
   /** A round trip was measured, see `HyStart.onSample`. Called before `onAck`. */
-  onSample(rtt: number, ack: number, next: number): void;
+  onSample(rtt: number, ack: number, next: number, now: number): void;
   /** Loss was detected with `flight` bytes in the network: sets ssthresh. The caller lowers cwnd. */
   onLoss(flight: number, now: number): void;
   /** Fast recovery is over: cwnd = ssthresh. */
@@ -55,7 +55,7 @@ export class NewReno implements CongestionControl {
   onAck(acked: number, _rtt: number, _now: number, limited: boolean): void {
     if (!limited) return;
     if (this.cwnd < this.ssthresh) {
-      this.cwnd += acked / this.#hystart.divisor;
+      this.cwnd += acked / this.#hystart.divisor(this.cwnd);
       return;
     }
     // RFC 5681 3.1: one segment per window of bytes acknowledged.
@@ -66,9 +66,9 @@ export class NewReno implements CongestionControl {
     }
   }
 
-  onSample(rtt: number, ack: number, next: number): void {
+  onSample(rtt: number, ack: number, next: number, now: number): void {
     if (this.cwnd >= this.ssthresh) return;
-    this.#hystart.onSample(rtt, ack, next);
+    this.#hystart.onSample(rtt, ack, next, this.cwnd, now);
     if (this.#hystart.finished) this.ssthresh = this.cwnd;
   }
 
@@ -149,7 +149,7 @@ export class Cubic implements CongestionControl {
     this.#lastAck = now;
     let left = acked;
     if (this.cwnd < this.ssthresh) {
-      const { divisor } = this.#hystart;
+      const divisor = this.#hystart.divisor(this.cwnd);
       const room = Math.min(left / divisor, this.ssthresh - this.cwnd);
       this.cwnd += room;
       left -= room * divisor;
@@ -190,9 +190,9 @@ export class Cubic implements CongestionControl {
     this.ssthresh = Math.max(Math.min(flight, this.cwnd) * BETA, 2 * this.#mss);
   }
 
-  onSample(rtt: number, ack: number, next: number): void {
+  onSample(rtt: number, ack: number, next: number, now: number): void {
     if (this.cwnd >= this.ssthresh) return;
-    this.#hystart.onSample(rtt, ack, next);
+    this.#hystart.onSample(rtt, ack, next, this.cwnd, now);
     if (this.#hystart.finished) this.ssthresh = this.cwnd;
   }
 

@@ -48,7 +48,7 @@ export function processAck(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void
     if (sent.effect.sentAt >= 0) {
       const rtt = now - sent.effect.sentAt;
       tcb.rtt.sample(rtt);
-      if (tcb.recovery === Recovery.OPEN) tcb.congestion.onSample(rtt, ack, tcb.sndNxt);
+      if (tcb.recovery === Recovery.OPEN) tcb.congestion.onSample(rtt, ack, tcb.sndNxt, now);
     } else if (echo >= 0) tcb.rtt.sample(Math.max(0, now - echo));
   } else if (window === 0 && advanced === 0) {
     // A zero-window probe was answered: the peer is alive (RFC 9293 3.8.6.1). Once the application has gone, it must

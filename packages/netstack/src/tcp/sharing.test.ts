@@ -53,30 +53,46 @@ test('CUBIC and Reno get equal shares at 20 ms, within 30 % (RFC 9438 4.3)', () 
   assert.ok(ratio > 0.7 && ratio < 1.3, `${ratio.toFixed(2)} to 1`);
 });
 
-test('slow start loses less than half a queue of a hundred packets (RFC 9406)', () => {
-  for (const [delay, rate] of [
-    [2, 1250],
-    [10, 1250],
-    [10, 2500],
-  ] as const) {
-    const link: LinkConditions = { delay, rate, queue: 100 };
-    const network = new SimNetwork(1, link);
-    const a = network.add('a', ['10.0.0.1']);
-    const b = network.add('b', ['10.0.0.2']);
-    const server = new Transfer({ send: 0, seed: 2 }, 1);
-    b.stack.listen({
-      port: 80,
-      accept: (socket) => {
-        socket.handler = server;
-        server.start(socket);
-      },
-    });
-    const handler = new Transfer({ send: 1_500_000, seed: 1 }, 2);
-    a.stack.connect({ remoteAddress: '10.0.0.2', remotePort: 80, handler });
-    network.run(() => server.received > 1_000_000, 20_000);
-    const lost = a.stack.counters()['tcp.retransmits'] ?? 0;
-    assert.ok(lost < 50, `${lost} lost at ${delay} ms`);
-    assert.equal(a.stack.counters()['tcp.timeouts'] ?? 0, 0);
+/** One bulk transfer on an empty link: milliseconds until `bytes` are there, and what was sent twice. */
+function alone(link: LinkConditions, bytes: number): { elapsed: number; again: number } {
+  const network = new SimNetwork(1, link);
+  const a = network.add('a', ['10.0.0.1']);
+  const b = network.add('b', ['10.0.0.2']);
+  const server = new Transfer({ send: 0, seed: 2 }, 1);
+  b.stack.listen({
+    port: 80,
+    accept: (socket) => {
+      socket.handler = server;
+      server.start(socket);
+    },
+  });
+  const handler = new Transfer({ send: 2 * bytes, seed: 1 }, 2);
+  a.stack.connect({ remoteAddress: '10.0.0.2', remotePort: 80, handler });
+  network.run(() => server.received >= bytes, 20_000);
+  return { elapsed: network.now, again: a.stack.counters()['tcp.retransmits'] ?? 0 };
+}
+
+/** One way in milliseconds, and bytes per millisecond: the path itself holds up to 200 packets. */
+const PATHS = [0.5, 2, 5, 10, 20, 50].flatMap((delay) =>
+  [1250, 2500, 6250, 12_500].flatMap((rate) =>
+    2 * delay * rate <= 200 * 1280 ? [{ delay, rate }] : [],
+  ),
+);
+
+test('slow start loses nothing of a queue of a hundred packets that holds half of what the path does (RFC 9406)', () => {
+  assert.ok(PATHS.length > 16);
+  for (const path of PATHS) {
+    const { again } = alone({ ...path, queue: 100 }, 500_000 + 6 * path.delay * path.rate);
+    assert.equal(again, 0, `${again} lost at ${JSON.stringify(path)}`);
+  }
+});
+
+test('slow start fills a path whose delay varies by a fifth about as fast as one whose does not (RFC 9406 4.3)', () => {
+  for (const path of PATHS.filter(({ delay, rate }) => delay >= 5 && rate >= 2500)) {
+    const bytes = 12 * 2 * path.delay * path.rate;
+    const steady = alone({ ...path, queue: 1000 }, bytes).elapsed;
+    const varying = alone({ ...path, queue: 1000, reorder: 1, reorderBy: 0.2 }, bytes).elapsed;
+    assert.ok(varying < 1.25 * steady, `${varying} ms, not ${steady}, at ${JSON.stringify(path)}`);
   }
 });
 
