@@ -31,6 +31,8 @@ export interface DeleteRequest {
 export interface SaveResult {
   readonly link: Link;
   readonly outcome: 'created' | 'updated' | 'taken';
+  /** When, in milliseconds since the epoch. */
+  readonly at: number;
 }
 
 export class Editor {
@@ -47,8 +49,8 @@ export class Editor {
   }
 
   /**
-   * Throws GolinkError ERR_READ_ONLY, ERR_REQUEST, ERR_NAME, ERR_DESTINATION, ERR_IDENTITY, ERR_FORBIDDEN, ERR_TOKEN,
-   * ERR_OWNER, ERR_DATABASE.
+   * Throws GolinkError ERR_READ_ONLY, ERR_REQUEST, ERR_NAME, ERR_DESTINATION, ERR_IDENTITY, ERR_TAKEN, ERR_FORBIDDEN,
+   * ERR_TOKEN, ERR_OWNER, ERR_DATABASE.
    */
   async save(request: SaveRequest): Promise<SaveResult> {
     const { short, long, owner, token } = request;
@@ -62,21 +64,29 @@ export class Editor {
       );
     checkDestination(long, this.#access.options.schemes);
     const caller = await request.caller();
+    const at = this.#now();
     const id = linkId(short);
     const current = await this.#store.find(id);
     // Another name of a link that exists: nothing is made of the form, and the link is shown.
-    if (current !== undefined && current.id !== id) return { link: current, outcome: 'taken' };
+    if (current !== undefined && current.id !== id) {
+      if (request.trusted)
+        throw new GolinkError(
+          'ERR_TAKEN',
+          `${short} is another name of ${current.short}: change that link`,
+        );
+      return { link: current, outcome: 'taken', at };
+    }
     if (!(await this.#access.mayEdit(current, caller)))
       throw new GolinkError('ERR_FORBIDDEN', `cannot update link owned by "${current!.owner}"`);
     const trusted = request.trusted || this.#access.options.allowUnknownUsers;
     if (!trusted && !this.#tokens.verify(token, caller.login, current?.short ?? NEW_LINK)) {
       if (current !== undefined && this.#tokens.verify(token, caller.login, NEW_LINK))
-        return { link: current, outcome: 'taken' };
+        return { link: current, outcome: 'taken', at };
       throw new GolinkError('ERR_TOKEN', 'invalid XSRF token');
     }
     if (owner !== '' && !(await this.#access.userExists(owner)))
       throw new GolinkError('ERR_OWNER', `new owner not a valid user: ${owner}`);
-    const lastEdit = Math.floor(this.#now() / 1000);
+    const lastEdit = Math.floor(at / 1000);
     const link = await this.#store.change(id, caller, (before) => {
       refuseIfChanged(before, current);
       const edited = { short, long, lastEdit, owner: owner === '' ? caller.login : owner };
@@ -84,20 +94,19 @@ export class Editor {
         ? newLink({ ...edited, created: lastEdit })
         : { ...before, ...edited };
     });
-    return { link: link!, outcome: current === undefined ? 'created' : 'updated' };
+    return { link: link!, outcome: current === undefined ? 'created' : 'updated', at };
   }
 
   /** Throws GolinkError ERR_READ_ONLY, ERR_REQUEST, ERR_IDENTITY, ERR_NOT_FOUND, ERR_FORBIDDEN, ERR_TOKEN, ERR_DATABASE. */
   async delete(request: DeleteRequest): Promise<Link> {
     this.#refuseReadOnly();
     if (request.short === '') throw new GolinkError('ERR_REQUEST', 'short required');
-    const token = await request.token();
     const caller = await request.caller();
     const link = await this.#store.find(linkId(request.short));
     if (link === undefined) throw new GolinkError('ERR_NOT_FOUND', '404 page not found');
     if (!(await this.#access.mayEdit(link, caller)))
       throw new GolinkError('ERR_FORBIDDEN', `cannot delete link owned by "${link.owner}"`);
-    if (!this.#tokens.verify(token, caller.login, link.short))
+    if (!this.#tokens.verify(await request.token(), caller.login, link.short))
       throw new GolinkError('ERR_TOKEN', 'invalid XSRF token');
     await this.#store.change(link.id, caller, (before) => {
       refuseIfChanged(before, link);

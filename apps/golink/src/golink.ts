@@ -11,11 +11,12 @@ import { type Link, trimPunctuation } from './links.ts';
 import { DEFAULT_SCHEMES, schemeSet } from './location.ts';
 import { destinationOf, findLink, resolveArgument, splitPath } from './lookup.ts';
 import { ailment, METRICS_TYPE, Metrics } from './metrics.ts';
+import { redirect, redirectPage } from './redirect.ts';
 import { Pages } from './routes.ts';
 import { identifyService, type ServiceMode } from './servicemode.ts';
 import { type ImportOptions, type ImportReport, importSnapshot, snapshotOf } from './snapshot.ts';
 import { Store } from './store/store.ts';
-import { cleanPath, readTarget, type Target } from './target.ts';
+import { readTarget, type Target, tidyTarget } from './target.ts';
 
 export interface GolinkOptions {
   /**
@@ -116,7 +117,8 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
   /** Answers at once where nothing needs to be waited for. */
   function visit(req: IncomingMessage, res: ServerResponse, path: string, query: string) {
     const { short, rest } = splitPath(path);
-    if (short.endsWith('+')) return redirect(res, `/.detail/${pathEscape(short.slice(0, -1))}`);
+    if (short.endsWith('+'))
+      return redirectPage(req, res, 302, `/.detail/${pathEscape(short.slice(0, -1))}`);
     const found = findLink(store, short);
     const next = (link: Link | undefined): void | Promise<void> =>
       link === undefined ? miss(req, res, short) : follow(req, res, link, rest, query);
@@ -163,9 +165,11 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
   async function serve(req: IncomingMessage, res: ServerResponse, target: Target): Promise<void> {
     // Before anything takes the headers off that tell who it is.
     if (options.service !== undefined) void callers.of(req);
-    const path = cleanPath(target.path);
+    const { path } = target;
     if (path === '/.healthz') return answer(res, await ailment(store));
     if (requireIdentity && !isForAnyone(path, req)) await refuseUnknown(req);
+    const tidy = tidyTarget(target);
+    if (tidy !== undefined) return redirectPage(req, res, 307, tidy);
     if (path !== '/.metrics') return pages.serve(req, res, target);
     if (!isOwnHost(req.headers.host, ownHosts()))
       throw new WebError(
@@ -196,7 +200,7 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
         pages.problem(
           req,
           res,
-          new GolinkError('ERR_REQUEST', 'The address is not valid percent-encoded UTF-8.'),
+          new GolinkError('ERR_REQUEST', 'The address has a % that must be written as %25.'),
         );
       else {
         const isPage = target.path === '/' || target.path.startsWith('/.');
@@ -239,9 +243,4 @@ function answer(res: ServerResponse, problem: string | undefined): void {
     'Cache-Control': 'no-store',
   });
   res.end(`${problem ?? 'ok'}\n`);
-}
-
-/** `location`: a byte string. */
-function redirect(res: ServerResponse, location: string): void {
-  res.writeHead(302, { Location: location, 'Content-Length': 0 }).end();
 }

@@ -89,10 +89,20 @@ export function linkFields(link: Link): Readonly<Record<string, unknown>> {
 
 /** One line, or indented by two spaces; no newline at the end. */
 export function linkJson(link: Link, indent?: 2): string {
-  return JSON.stringify(linkFields(link), undefined, indent).replace(
+  return escaped(linkFields(link), indent);
+}
+
+function escaped(fields: Readonly<Record<string, unknown>>, indent?: 2): string {
+  return JSON.stringify(fields, undefined, indent).replace(
     /[<>&\u2028\u2029]/g,
     (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
+}
+
+/** As the answer to a save tells it: with the milliseconds of the moment it was saved at. */
+export function savedJson(link: Link, at: number, created: boolean): string {
+  const moment = new Date(at).toISOString().replace(/\.?0*Z$/, 'Z');
+  return escaped({ ...linkFields(link), ...(created && { Created: moment }), LastEdit: moment });
 }
 
 export function formatTime(seconds: number): string {

@@ -60,7 +60,6 @@ function fail(text: string, why: string): GolinkError {
 }
 
 function parse(text: string): Parts {
-  if (text === '') throw fail(text, 'its destination is empty');
   const hash = text.indexOf('#');
   const fragment = hash < 0 ? '' : text.slice(hash + 1);
   let rest = hash < 0 ? text : text.slice(0, hash);

@@ -4,7 +4,8 @@ import { refuseCrossSite, refuseForeignHost, secureHeaders } from '@cove/web';
 import express, { type Express, type Request, type Response } from 'express';
 import { API_ROOT, Api } from './api/api.ts';
 import { GolinkError } from './errors.ts';
-import { helpPage } from './pages/help.ts';
+import { fileListPage, helpPage } from './pages/help.ts';
+import { redirectPage } from './redirect.ts';
 import { Desk, type Mount, NOT_FOUND, type PagesOptions } from './routes/desk.ts';
 import { mountHistory } from './routes/history.ts';
 import { mountHome, notFound } from './routes/home.ts';
@@ -12,7 +13,7 @@ import { mountLinks } from './routes/links.ts';
 import { mountLists } from './routes/lists.ts';
 import { mountExports, mountStats } from './routes/stats.ts';
 import { mountTokens } from './routes/tokens.ts';
-import { cleanPath, encodePath, type Target } from './target.ts';
+import { encodePath, type Target } from './target.ts';
 
 /** In this order: home's `/` stands before the rest of `/`. */
 const MOUNTS: readonly Mount[] = [
@@ -30,16 +31,9 @@ export class Pages {
 
   /** Answers any target that is `/` or begins with `/.`. */
   serve(req: IncomingMessage, res: ServerResponse, target: Target): void {
-    let path = cleanPath(target.path);
-    if (path === '/.detail' || path === '/.delete' || path === '/.static') path += '/';
     const query = target.query === '' ? '' : `?${target.query}`;
-    if (path !== target.path) {
-      // 307 keeps the method of a form.
-      res.writeHead(307, { Location: encodePath(path) + query, 'Content-Length': 0 }).end();
-      return;
-    }
     // Routes match decoded paths.
-    req.url = encodePath(path) + query;
+    req.url = encodePath(target.path) + query;
     this.#app(req, res);
   }
 
@@ -61,7 +55,8 @@ export class Pages {
       caller: (req) => desk.caller(req),
     });
     const app = express();
-    app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+    app.disable('x-powered-by').disable('etag').set('query parser', false);
+    app.enable('case sensitive routing').enable('strict routing');
     app.use((req, res, next) => {
       if (!desk.assets.serve(req, res)) next();
     });
@@ -78,6 +73,13 @@ export class Pages {
       return api.serve(req, res, path, search);
     });
     for (const mount of MOUNTS) mount(app, desk);
+    app.all('/.static/{:name/}', (req, res) => {
+      const { names } = desk.assets;
+      const name = String(req.params['name'] ?? '');
+      if (names.includes(name)) redirectPage(req, res, 301, `../${name}`);
+      else if (name !== '') throw new GolinkError('ERR_NOT_FOUND', NOT_FOUND);
+      else desk.send(res, fileListPage(names));
+    });
     app.all('/.help', async (req, res) => desk.send(res, helpPage(await desk.scene(req, res))));
     app.use((_req, _res) => {
       throw new GolinkError('ERR_NOT_FOUND', NOT_FOUND);

@@ -29,6 +29,10 @@ export class Assets {
     this.#files.set(name, { type, body, version });
   }
 
+  get names(): readonly string[] {
+    return [...this.#files.keys()].sort();
+  }
+
   /** Address to put into a page. Throws RangeError for a name that was never added. */
   url(name: string): string {
     const asset = this.#files.get(name);

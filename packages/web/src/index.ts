@@ -2,7 +2,13 @@
 export { Assets } from './assets.ts';
 export { readJson } from './body.ts';
 export { WebError, type WebErrorCode } from './errors.ts';
-export { DEFAULT_FORM_LIMIT, type FormFields, type ReadFormOptions, readForm } from './form.ts';
+export {
+  DEFAULT_FORM_LIMIT,
+  type FormFields,
+  type ReadFormOptions,
+  readForm,
+  wellFormedPairs,
+} from './form.ts';
 export { FormTokens, TOKEN_LIFETIME_MS } from './formtoken.ts';
 export { escapeHtml, Html, type HtmlValue, html, isSafeUrl, raw } from './html.ts';
 export { Callers, grantsOf, type Identify, isTagged, stripIdentityHeaders } from './identity.ts';

@@ -81,3 +81,14 @@ export function openSearch(host: string, title: string): string {
 </OpenSearchDescription>
 `.toString();
 }
+
+/** What lies under `/.static/`. */
+export function fileListPage(names: readonly string[]): string {
+  const lines = names.map((name) => html`<a href="${name}">${name}</a>\n`);
+  return html`<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Static files</title>
+<pre>
+${lines}</pre>
+</html>
+`.toString();
+}

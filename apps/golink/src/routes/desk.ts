@@ -10,6 +10,7 @@ import {
   isOwnHost,
   securityHeaders,
   WebError,
+  wellFormedPairs,
 } from '@cove/web';
 import type { Express, Request } from 'express';
 import type { Access, Caller } from '../access.ts';
@@ -153,10 +154,10 @@ export function nameOf(req: Request): string {
   return Array.isArray(name) ? name.join('/') : typeof name === 'string' ? name : '';
 }
 
-/** A value of the query; empty when absent or not text. */
+/** The first value of the query; empty when absent. */
 export function queryOf(req: Request, name: string): string {
-  const value = req.query[name];
-  return typeof value === 'string' ? value : '';
+  const mark = req.url.indexOf('?');
+  return mark < 0 ? '' : (wellFormedPairs(req.url.slice(mark + 1)).get(name) ?? '');
 }
 
 export function sentence(error: unknown): string {

@@ -19,7 +19,7 @@ const MAX_DELETED = 200;
 
 export const mountHistory: Mount = (app, desk) => {
   app.get('/.history', (req, res) => history(desk, req, res));
-  app.get('/.history/{*name}', (req, res) => history(desk, req, res, nameOf(req)));
+  app.get('/.history/{*name}', (req, res) => history(desk, req, res, nameOf(req) || undefined));
   app.get('/.deleted', (req, res) => deleted(desk, req, res));
   app.post('/.restore/:seq', (req, res) => restore(desk, req, res));
   app.get('/.rewind', (req, res) => rewind(desk, req, res));

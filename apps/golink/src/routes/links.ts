@@ -4,11 +4,12 @@ import type { Request, Response } from 'express';
 import { Editor, NEW_LINK } from '../editing.ts';
 import { GolinkError } from '../errors.ts';
 import { pathEscape } from '../escape.ts';
-import { linkId, linkJson } from '../links.ts';
+import { linkId, linkJson, savedJson } from '../links.ts';
 import { deletedPage, savedPage } from '../pages/detail.ts';
+import { redirectPage } from '../redirect.ts';
 import { changesOf } from '../store/history.ts';
 import { countedLink } from '../store/listing.ts';
-import { type Desk, type Mount, NOT_FOUND, nameOf, wantsHtml } from './desk.ts';
+import { type Desk, type Mount, NOT_FOUND, nameOf, queryOf, wantsHtml } from './desk.ts';
 import { readEdit } from './editform.ts';
 import { homeFor } from './home.ts';
 import { linkPage } from './linkpage.ts';
@@ -29,49 +30,46 @@ async function detail(desk: Desk, req: Request, res: Response, name: string): Pr
   const { link } = counted;
   if (name !== link.short) {
     const query = req.url.includes('?') ? req.url.slice(req.url.indexOf('?')) : '';
-    res.redirect(302, `/.detail/${pathEscape(link.short)}${query}`);
+    redirectPage(req, res, 302, `/.detail/${pathEscape(link.short)}${query}`);
     return;
   }
   if (!wantsHtml(req)) {
-    res.type('application/json').end(`${linkJson(link, 2)}\n`);
+    res.setHeader('Content-Type', 'application/json');
+    res.end(`${linkJson(link, 2)}\n`);
     return;
   }
   const caller = await desk.caller(req);
-  const notice =
-    req.query['exists'] !== undefined
-      ? 'exists'
-      : req.query['saved'] !== undefined
-        ? 'saved'
-        : req.query['restored'] !== undefined
-          ? 'restored'
-          : undefined;
+  const notice = (['exists', 'saved', 'restored'] as const).find(
+    (name) => queryOf(req, name) === '1',
+  );
   const scene = desk.sceneOf(res, caller.who);
   desk.send(res, await linkPage(desk, scene, counted, caller, notice && { notice }));
 }
 
 /** golink's own form: name, destination, owner. */
 async function save(desk: Desk, editor: Editor, req: Request, res: Response): Promise<void> {
-  const form = await readForm(req);
-  const field = (name: string): string => {
-    const asked = req.query[name];
-    return form.get(name) ?? (typeof asked === 'string' ? asked : '');
-  };
+  desk.editor.refuseReadOnly();
+  const form = await readForm(req, { lenient: true });
+  const field = (name: string): string => form.get(name) ?? queryOf(req, name);
   const short = field('short');
   // Space around an address is never meant; it comes with pasting.
   const long = field('long').trim();
   try {
-    const { link, outcome } = await editor.save({
+    const { link, outcome, at } = await editor.save({
       ...{ short, long, owner: field('owner'), token: form.get('xsrf') ?? '' },
       // Browsers let no page send a header that begins with Sec-.
       trusted: Boolean(req.headers['sec-golink']),
       caller: () => desk.caller(req),
     });
     if (outcome === 'taken') {
-      res.redirect(303, `/.detail/${pathEscape(link.short)}?exists=1`);
+      redirectPage(req, res, 303, `/.detail/${pathEscape(short)}?exists=1`);
     } else if (wantsHtml(req)) {
       const { who } = await desk.caller(req);
       desk.send(res, savedPage(desk.sceneOf(res, who), link, outcome === 'created'));
-    } else res.type('application/json').end(`${linkJson(link)}\n`);
+    } else {
+      res.setHeader('Content-Type', 'application/json');
+      res.end(`${savedJson(link, at, outcome === 'created')}\n`);
+    }
   } catch (error) {
     if (!(error instanceof GolinkError) || !wantsHtml(req) || !MENDABLE.has(error.code))
       throw error;
@@ -124,7 +122,7 @@ async function remove(
   const clicks = (await countedLink(store, linkId(name)))?.clicks ?? 0;
   const link = await editor.delete({
     short: name,
-    token: async () => (await readForm(req)).get('xsrf') ?? '',
+    token: async () => (await readForm(req, { lenient: true })).get('xsrf') ?? '',
     caller: () => desk.caller(req),
   });
   const caller = await desk.caller(req);

@@ -2,9 +2,36 @@
 
 const ASCII = /^[\u0000-\u007f]*$/;
 
-/** Text to byte string; a lone surrogate becomes U+FFFD. */
+/** A byte of a request that belongs to no character, as a lone surrogate: U+DC00 and its value. */
+const LONE_BYTE = /([\udc80-\udcff])/u;
+
+/** Text to byte string; what `fromBytes` kept of bytes that are no UTF-8 is those bytes, other lone surrogates are U+FFFD. */
 export function toBytes(text: string): string {
-  return ASCII.test(text) ? text : Buffer.from(text, 'utf8').toString('latin1');
+  if (ASCII.test(text)) return text;
+  const encode = (part: string): string => Buffer.from(part, 'utf8').toString('latin1');
+  if (!LONE_BYTE.test(text)) return encode(text);
+  const byte = (surrogate: string): string =>
+    String.fromCharCode(surrogate.charCodeAt(0) - LONE_BYTES);
+  return text
+    .split(LONE_BYTE)
+    .map((part, i) => (i % 2 === 1 ? byte(part) : encode(part)))
+    .join('');
+}
+
+const LONE_BYTES = 0xdc00;
+
+/** Byte string to text that `toBytes` takes back: each byte that belongs to no character becomes a lone surrogate. */
+export function fromBytes(bytes: string): string {
+  if (ASCII.test(bytes)) return bytes;
+  let text = '';
+  for (let at = 0; at < bytes.length; ) {
+    const size = sizeAt(bytes, at);
+    text += String.fromCodePoint(
+      size === 0 ? LONE_BYTES + bytes.charCodeAt(at) : decode(bytes.slice(at, at + size)),
+    );
+    at += size || 1;
+  }
+  return text;
 }
 
 /** Byte string to text; each byte that belongs to no character becomes U+FFFD. */
