@@ -68,7 +68,8 @@ export class Access {
     if (this.options.readOnly) return false;
     if (link === undefined || link.owner === '' || link.openEdit || caller.admin) return true;
     if (caller.login !== '' && link.owner === caller.login) return true;
-    if (this.#isEditor(link, caller)) return true;
+    const names = editorNames(caller);
+    if (link.editors.some((editor) => names.includes(editor))) return true;
     try {
       return !(await this.userExists(link.owner));
     } catch {
@@ -76,16 +77,13 @@ export class Access {
     }
   }
 
-  #isEditor(link: Link, caller: Caller): boolean {
-    const isNamed = caller.login !== '' && caller.login !== TAGGED_DEVICES;
-    return link.editors.some((editor) =>
-      editor.startsWith('group:')
-        ? caller.groups.includes(editor.slice(6))
-        : isNamed && editor === caller.login,
-    );
-  }
-
   async userExists(login: string): Promise<boolean> {
     return login !== TAGGED_DEVICES && (await this.options.isKnownUser(login));
   }
+}
+
+/** Among a link's editors, those that this caller is: a person's login, and groups. */
+export function editorNames({ login, groups }: Caller): readonly string[] {
+  const isNamed = login !== '' && login !== TAGGED_DEVICES;
+  return [...(isNamed ? [login] : []), ...groups.map((group) => `group:${group}`)];
 }

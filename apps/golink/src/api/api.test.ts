@@ -90,6 +90,8 @@ test('every operation does what its description says, with the answers it descri
   );
   assert.deepEqual(shorts(await call(go, 'GET', '/links?unusedSince=2022-06-01T00:00:00Z')), []);
   assert.deepEqual(shorts(await call(go, 'GET', '/suggest?q=road')), ['Road-Map']);
+  const both = await call(go, 'GET', '/links?q=where&mine=true');
+  assert.equal(both.status, 400);
   const first = await call(go, 'GET', '/links?limit=1');
   assert.deepEqual(shorts(await call(go, 'GET', `/links?limit=1&after=${first.body['next']}`)), [
     'other',

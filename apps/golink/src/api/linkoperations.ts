@@ -1,4 +1,5 @@
 // Operations on links: list, search, read, make, change, delete, their history.
+import { type Caller, editorNames } from '../access.ts';
 import { GolinkError } from '../errors.ts';
 import { pathEscape } from '../escape.ts';
 import type { Edit } from '../linkeditor.ts';
@@ -49,6 +50,10 @@ const MOMENT: ObjectSchema = {
 const limitOf = (query: ApiRequest['query'], otherwise = 100): number =>
   (query['limit'] as number | undefined) ?? otherwise;
 
+function mineOf(caller: Caller): NonNullable<ListQuery['mine']> {
+  return { owner: caller.login, editors: editorNames(caller) };
+}
+
 async function find(store: Store, short: string): Promise<CountedLink> {
   const counted = await countedLink(store, linkId(short));
   if (counted === undefined) throw new GolinkError('ERR_NOT_FOUND', `There is no link ${short}.`);
@@ -68,7 +73,7 @@ export const LINK_OPERATIONS: readonly Operation[] = [
       q: { type: 'string', maxLength: 200, description: 'Words; owner:, tag: before one.' },
       order: { type: 'string', enum: ['short', 'clicks', 'edited'] },
       owner: { type: 'string', description: 'Without case.' },
-      mine: { type: 'boolean', description: 'Links the caller owns or edits.' },
+      mine: { type: 'boolean', description: 'Links the caller owns, or edits by login or group.' },
       tag: { type: 'string' },
       unusedSince: { type: 'string', format: 'date-time', description: 'Not followed since.' },
       after: AFTER,
@@ -77,6 +82,12 @@ export const LINK_OPERATIONS: readonly Operation[] = [
     ...{ status: 200, answer: pageOf(LINK), errors: [400] },
     async run({ store }, { query, caller }) {
       if (query['q'] !== undefined) {
+        const other = Object.keys(query).find((name) => name !== 'q' && name !== 'limit');
+        if (other !== undefined)
+          throw new GolinkError(
+            'ERR_REQUEST',
+            `${other} does not go with q; owner: and tag: may stand in it.`,
+          );
         const found = await searchLinks(store, query['q'] as string, limitOf(query));
         return { status: 200, body: { items: found.map(linkBody) } };
       }
@@ -86,7 +97,7 @@ export const LINK_OPERATIONS: readonly Operation[] = [
         ...(order !== undefined && { order }),
         ...(owner !== undefined && { owner }),
         ...(tag !== undefined && { tag }),
-        ...(query['mine'] === true && { mine: (await caller()).login }),
+        ...(query['mine'] === true && { mine: mineOf(await caller()) }),
         ...(since !== undefined && { unusedSince: Math.floor(Date.parse(since) / 1000) }),
       };
       const [page, total] = await Promise.all([

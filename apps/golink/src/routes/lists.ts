@@ -1,5 +1,6 @@
 // Lists of links a page at a time, search, and what browsers ask while somebody types.
 import type { Request, Response } from 'express';
+import { editorNames } from '../access.ts';
 import { GolinkError } from '../errors.ts';
 import type { Section } from '../pages/frame.ts';
 import { openSearch } from '../pages/help.ts';
@@ -76,7 +77,7 @@ async function mine(desk: Desk, req: Request, res: Response): Promise<void> {
     req,
     res,
     '/.mine',
-    { mine: caller.login },
+    { mine: { owner: caller.login, editors: editorNames(caller) } },
     {
       heading: 'My links',
       current: 'mine',

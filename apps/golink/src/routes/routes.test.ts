@@ -241,6 +241,56 @@ test('my links are those one owns and those one may edit by name', async () => {
   assert.match(body, /My links[\s\S]*2 total[\s\S]*notes[\s\S]*toms/);
 });
 
+test('my links are those a group of mine edits, as the capability names it, on the page and in the API', async () => {
+  await using go = await service();
+  const editors: Record<string, string> = {
+    notes: 'jon@example.com group:eng',
+    sales: 'group:eng-sales',
+    open: 'Group:eng',
+    cased: 'TOM@example.com',
+    machines: 'tagged-devices',
+  };
+  for (const [short, names] of Object.entries(editors)) {
+    if (short !== 'notes') await go.save(short, `http://${short}/`);
+    await edit(go, short, { editors: names });
+  }
+  const groups = (...names: string[]): WhoIs => ({
+    ...tom,
+    capabilities: { 'tailscale.com/cap/golink': [{ groups: names }] },
+  });
+  const many = Array.from({ length: 3_000 }, (_, i) => `team${i}`);
+  const cases: readonly [WhoIs, string[]][] = [
+    [tom, []],
+    [groups('eng'), ['notes']],
+    [groups('group:eng'), ['notes']],
+    [groups('eng', 'eng-sales'), ['notes', 'sales']],
+    [groups('en', '%', 'eng%', '_ng'), []],
+    [groups(...many, 'eng-sales'), ['sales']],
+    [{ ...tom, node: { ...tom.node, tags: ['tag:x'] } }, []],
+  ];
+  for (const [caller, expected] of cases) {
+    go.caller = caller;
+    const { body } = await go.get('/.mine', BROWSER);
+    const listed = [...body.matchAll(/<td class="c-name"><a class="go" href="\/(\w+)"/g)];
+    assert.deepEqual(
+      listed.map((match) => match[1]),
+      expected,
+    );
+    const answer = JSON.parse((await go.get('/.api/v1/links?mine=true')).body);
+    const items = answer.items as { readonly short: string }[];
+    assert.deepEqual(
+      items.map(({ short }) => short),
+      expected,
+    );
+    assert.equal(answer.total, expected.length);
+    // What is listed can be edited, and nothing else.
+    for (const short of Object.keys(editors)) {
+      const page = (await go.get(`/.detail/${short}`, BROWSER)).body;
+      assert.equal(/action="\/\.edit/.test(page), expected.includes(short), short);
+    }
+  }
+});
+
 test('a list of many goes on from page to page', async () => {
   await using go = await startService();
   const lines = Array.from({ length: 1_001 }, (_, i) =>

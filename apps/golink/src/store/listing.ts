@@ -20,8 +20,8 @@ export interface ListQuery {
   readonly order?: ListOrder;
   /** Compared without the case of Latin letters. */
   readonly owner?: string;
-  /** Owner or editor; exactly. */
-  readonly mine?: string;
+  /** Of this owner, or with one of these among the editors; exactly. */
+  readonly mine?: { readonly owner: string; readonly editors: readonly string[] };
   readonly tag?: string;
   /** Only links followed at least once. */
   readonly used?: boolean;
@@ -340,11 +340,13 @@ function filtered<O>(
   const { owner, mine, tag, used, unusedSince } = filter;
   if (owner !== undefined)
     result = result.where(sql<boolean>`lower(links.owner) = lower(${owner})`);
-  if (mine !== undefined)
+  if (mine !== undefined) {
+    const { owner, editors } = mine;
     result = result.where(
-      sql<boolean>`((lower(links.owner) = lower(${mine}) and links.owner = ${mine})
-        or (links.editors > '' and ' ' || links.editors || ' ' like ${`% ${escapeLike(mine)} %`} escape '\\'))`,
+      sql<boolean>`((lower(links.owner) = lower(${owner}) and links.owner = ${owner})
+        or (links.editors > '' and ${hasWord('editors', editors)}))`,
     );
+  }
   if (tag !== undefined)
     result = result.where(
       sql<boolean>`links.tags > '' and ' ' || links.tags || ' ' like ${`% ${escapeLike(tag.toLowerCase())} %`} escape '\\'`,
@@ -362,6 +364,18 @@ function filtered<O>(
         sql<boolean>`not exists (select 1 from stats where stats.link_id = links.id and stats.at >= ${unusedSince})`,
       );
   return result;
+}
+
+/** Whether one of the words, in their case, stands in a column of words. */
+function hasWord(column: 'editors', words: readonly string[]): RawBuilder<SqlBool> {
+  if (words.length === 0) return sql`1 = 0`;
+  if (words.length > 1) {
+    // Halves, because SQLite bounds how deep an expression nests.
+    const half = words.length >> 1;
+    return sql`(${hasWord(column, words.slice(0, half))} or ${hasWord(column, words.slice(half))})`;
+  }
+  const text = sql`' ' || ${sql.ref(`links.${column}`)} || ' '`;
+  return sql`replace(${text}, ${` ${words[0]} `}, '') <> ${text}`;
 }
 
 function escapeLike(text: string): string {
