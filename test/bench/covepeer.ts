@@ -15,10 +15,12 @@ import { Load } from './load.ts';
 import {
   type Answer,
   ECHO_PORT,
+  GOLINK_PORT,
   HOLD_PORT,
   HTTP_PORT,
   PAGE_BYTES,
   type PeerConfig,
+  REDIRECT_PORT,
   type Ready,
   type Request,
   type Sample,
@@ -36,6 +38,7 @@ class Peer {
   readonly #load: Load;
   #received = 0;
   #datagrams = 0;
+  #close: () => Promise<void> = async () => {};
 
   constructor(config: PeerConfig) {
     this.#config = config;
@@ -110,6 +113,22 @@ class Peer {
     });
   }
 
+  /** Where only this is wanted, golink need not be loaded. */
+  async #serveGolink(database: string, short: string, long: string): Promise<void> {
+    const { createGolink } = await import('@cove/golink');
+    const golink = await createGolink({ database, identify: (req) => this.node.whoIs(req.socket) });
+    const line = `${JSON.stringify({ Short: short, Long: long })}\n`;
+    const lines = async function* () {
+      yield line;
+    };
+    await golink.importSnapshot(lines());
+    this.#close = () => golink.close();
+    const headers = { Location: long, 'Content-Length': 0 };
+    const bare = createServer((_req, res) => void res.writeHead(302, headers).end());
+    (await this.node.listen({ port: GOLINK_PORT })).serve(createServer(golink.handler));
+    (await this.node.listen({ port: REDIRECT_PORT })).serve(bare);
+  }
+
   /** The direct path in use, after waiting for one up to the time; '' if there is none. */
   async #path(address: string, seconds: number): Promise<string> {
     const end = performance.now() + seconds * 1000;
@@ -144,6 +163,8 @@ class Peer {
     switch (request.op) {
       case 'serve':
         return this.#serve();
+      case 'golink':
+        return this.#serveGolink(request.database, request.short, request.long);
       case 'path':
         return this.#path(request.address, request.seconds);
       case 'sample':
@@ -167,6 +188,7 @@ class Peer {
       case 'profile':
         return request.file === undefined ? beginProfile() : endProfile(request.file);
       case 'close':
+        await this.#close();
         await Promise.all(this.#nodes.map((node) => node.close()));
         // Whatever still holds the loop does not hold the benchmark.
         setTimeout(() => process.exit(0), 50);

@@ -1,18 +1,21 @@
-// Redirects a second, golink beside node:http alone: `node test/dist/bench/golink-redirects.js [--seconds S] [--rounds N]`.
-// Both in processes of their own on loopback, in turn; medians. Clicks are counted. Where a PostgreSQL server is
-// installed, also over that. Writes docs/performance/golink-redirects.json and the page.
+// Redirects a second, golink beside node:http alone: `node test/dist/bench/golink-redirects.js [--seconds S] [--rounds N]
+// [--only loopback|tunnel]`. Both in processes of their own on loopback, in turn; medians. Clicks are counted. Where a
+// PostgreSQL server is installed, also over that. Then, as root, the same through the tunnel. Writes
+// docs/performance/golink-*.json and the page.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { postgresPrograms, startPostgres } from '../harness/postgres.ts';
-import { REDIRECTS_FILE, type Redirects, writeGolinkPage } from './golinkpage.ts';
+import { REDIRECTS_FILE, type Redirects, TUNNEL_FILE, writeGolinkPage } from './golinkpage.ts';
 import { GolinkProcess, type Load, median, wrk } from './golinkprocess.ts';
+import { tunnelRedirects } from './golinktunnel.ts';
 
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '3' },
     rounds: { type: 'string', default: '5' },
+    only: { type: 'string' },
   },
 });
 const seconds = Number(values.seconds);
@@ -51,8 +54,14 @@ const middle = (loads: readonly Load[]): Load => ({
   p99: median(loads.map(({ p99 }) => p99)),
 });
 
-const dir = mkdtempSync(join(tmpdir(), 'golink-redirects-'));
-try {
+const save = (file: string, result: unknown): void => {
+  const text = JSON.stringify(result, undefined, 2);
+  writeFileSync(file, `${text}\n`);
+  writeGolinkPage();
+  console.log(text);
+};
+
+async function loopback(dir: string): Promise<void> {
   await using bare = await GolinkProcess.start('bare');
   await using golink = await GolinkProcess.start(join(dir, 'links.db'));
   await using postgres = postgresPrograms() === undefined ? undefined : await startPostgres();
@@ -72,9 +81,21 @@ try {
     rows: [...loads].map(([name, all]) => ({ name, ...middle(all) })),
     rss: (await golink.use()).rss,
   };
-  writeFileSync(REDIRECTS_FILE, `${JSON.stringify(result, undefined, 2)}\n`);
-  writeGolinkPage();
-  console.log(JSON.stringify(result, undefined, 2));
-} finally {
-  rmSync(dir, { recursive: true, force: true });
+  save(REDIRECTS_FILE, result);
+}
+
+const TUNNEL_ROUNDS = 3;
+const TUNNEL_S = 8;
+
+if (values.only !== 'tunnel') {
+  const dir = mkdtempSync(join(tmpdir(), 'golink-redirects-'));
+  try {
+    await loopback(dir);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+if (values.only !== 'loopback') {
+  if (process.getuid?.() === 0) save(TUNNEL_FILE, await tunnelRedirects(TUNNEL_ROUNDS, TUNNEL_S));
+  else console.log('Not measured through the tunnel: that needs root, for network namespaces.');
 }

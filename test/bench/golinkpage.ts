@@ -8,6 +8,7 @@ import type { Load } from './golinkprocess.ts';
 const DOCS = fileURLToPath(new URL('../../../docs', import.meta.url));
 export const SCALE_FILE: string = join(DOCS, 'performance', 'golink-scale.json');
 export const REDIRECTS_FILE: string = join(DOCS, 'performance', 'golink-redirects.json');
+export const TUNNEL_FILE: string = join(DOCS, 'performance', 'golink-tunnel.json');
 const PAGE_FILE = join(DOCS, 'performance-golink.md');
 
 export interface ScaleRow {
@@ -34,6 +35,14 @@ export interface Redirects {
   readonly rss: number;
 }
 
+/** Of kept connections through the tunnel. */
+export interface TunnelRedirects {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly connections: number;
+  readonly rows: readonly (Load & { readonly name: string })[];
+}
+
 function read<T>(file: string): T | undefined {
   return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as T) : undefined;
 }
@@ -48,8 +57,20 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(rule), ...rows.map(line)].join('\n');
 }
 
+/** The first row is what the others are compared with. */
+function loadTable(rows: Redirects['rows']): string {
+  const bare = rows[0]!.perSecond;
+  return table(
+    ['', 'redirects/s', 'of node:http', 'p50', 'p99'],
+    rows.map(({ name, perSecond, p50, p99 }) => [
+      ...[name, whole(perSecond), (perSecond / bare).toFixed(2), ms(p50), ms(p99)],
+    ]),
+  );
+}
+
 export function writeGolinkPage(): void {
   const redirects = read<Redirects>(REDIRECTS_FILE);
+  const tunnel = read<TunnelRedirects>(TUNNEL_FILE);
   const scale = read<{ small: Scale; large: Scale }>(SCALE_FILE);
   const parts = [
     `# What golink takes
@@ -58,24 +79,28 @@ Written by \`npm run bench:golink\` (redirects) and \`node test/dist/bench/golin
 ${cpus().length} × ${cpus()[0]?.model.trim()}, Linux ${release()}, Node ${process.version}. The load comes from the same machine.`,
   ];
   if (redirects !== undefined) {
-    const bare = redirects.rows[0]!.perSecond;
     parts.push(
       `## Redirects
 
 \`wrk -t1 -c32\` against one process on loopback, clicks counted and every change kept in the history; medians of
 ${redirects.rounds} rounds of ${redirects.seconds} s, in turn. \`node:http alone\` answers the same redirect without looking at the request.
 
-${table(
-  ['', 'redirects/s', 'of node:http', 'p50', 'p99'],
-  redirects.rows.map(({ name, perSecond, p50, p99 }) => [
-    ...[name, whole(perSecond), (perSecond / bare).toFixed(2), ms(p50), ms(p99)],
-  ]),
-)}
+${loadTable(redirects.rows)}
 
 Memory after these visits: ${mib(redirects.rss)}. Over PostgreSQL every visit asks the server, so that no replica follows a link as it was
 before a change that was answered; visits that arrive together share a query.`,
     );
   }
+  if (tunnel !== undefined)
+    parts.push(
+      `## Through the tunnel
+
+golink served by a node of @cove/tsnet, asked by another node on a direct path: ${tunnel.connections} kept connections, each one request after
+the other; medians of ${tunnel.rounds} rounds of ${tunnel.seconds} s, in turn. Each node is a process in a network namespace of its own, so both ends of the tunnel and
+the client share the two cores. \`node:http alone\` is the same redirect on the same node.
+
+${loadTable(tunnel.rows)}`,
+    );
   if (scale !== undefined) {
     const { small, large } = scale;
     const both = (name: string, of: (one: Scale) => string): string[] => [

@@ -19,7 +19,6 @@ import {
 /** Timers have 1 ms: what is begun later than this after it was due counts from when it was due. */
 const SLACK_MS = 1.5;
 const DIAL_TIMEOUT = 15_000;
-const QUERY = Buffer.from('GET / HTTP/1.1\r\nHost: bench\r\n\r\n');
 const HEAD_END = Buffer.from('\r\n\r\n');
 
 function summary(values: readonly number[], tookMs: number): Latencies {
@@ -126,9 +125,10 @@ export class Load {
   }
 
   async http(request: HttpRequest): Promise<Latencies> {
-    const { address, seconds, connections, rate } = request;
-    const conns = await this.#dialAll(address, HTTP_PORT, connections, connections);
-    const clients = conns.map((conn) => new HttpClient(conn));
+    const { address, seconds, connections, rate, redirect } = request;
+    const port = redirect?.port ?? HTTP_PORT;
+    const conns = await this.#dialAll(address, port, connections, connections);
+    const clients = conns.map((conn) => new HttpClient(conn, redirect?.path));
     const took: number[] = [];
     const start = performance.now();
     const end = start + seconds * 1000;
@@ -169,11 +169,18 @@ export class Load {
 /** One kept connection, one request at a time. */
 class HttpClient {
   readonly #conn: Conn;
+  readonly #query: Buffer;
+  readonly #status: string;
+  readonly #bodyBytes: number;
   #parts: Buffer[] = [];
   #done: ((error?: Error) => void) | undefined;
 
-  constructor(conn: Conn) {
+  /** `redirect`: path of an address that answers so. */
+  constructor(conn: Conn, redirect?: string) {
     this.#conn = conn;
+    this.#query = Buffer.from(`GET ${redirect ?? '/'} HTTP/1.1\r\nHost: bench\r\n\r\n`);
+    this.#status = redirect === undefined ? '200' : '302';
+    this.#bodyBytes = redirect === undefined ? PAGE_BYTES : 0;
     conn.on('data', (bytes: Buffer) => this.#onData(bytes));
     conn.on('error', (error: Error) => this.#done?.(error));
     conn.on('end', () => this.#done?.(new Error('the server ended the connection')));
@@ -181,18 +188,18 @@ class HttpClient {
 
   get(done: (error?: Error) => void): void {
     this.#done = done;
-    this.#conn.write(QUERY);
+    this.#conn.write(this.#query);
   }
 
   #onData(bytes: Buffer): void {
     this.#parts.push(bytes);
     const all = this.#parts.length === 1 ? bytes : Buffer.concat(this.#parts);
     const end = all.indexOf(HEAD_END);
-    if (end < 0 || all.length < end + HEAD_END.length + PAGE_BYTES) return;
+    if (end < 0 || all.length < end + HEAD_END.length + this.#bodyBytes) return;
     this.#parts = [];
     const done = this.#done;
     this.#done = undefined;
-    const isGood = all.toString('latin1', 9, 12) === '200';
+    const isGood = all.toString('latin1', 9, 12) === this.#status;
     done?.(isGood ? undefined : new Error(`answer: ${all.toString('latin1', 0, end)}`));
   }
 

@@ -8,6 +8,9 @@ export const ECHO_PORT = 7002;
 /** Keeps a connection open until the other side ends it. */
 export const HOLD_PORT = 7003;
 export const UDP_PORT = 7004;
+/** Cove only: golink, and beside it the same redirect from node:http alone. */
+export const GOLINK_PORT = 7005;
+export const REDIRECT_PORT = 7006;
 /** Body of the page served. */
 export const PAGE_BYTES = 128;
 
@@ -31,6 +34,8 @@ export interface EchoRequest extends Timed {
 export interface HttpRequest extends Timed {
   readonly connections: number;
   readonly rate: number;
+  /** Cove only: this address, which answers with a redirect, rather than the page. */
+  readonly redirect?: { readonly port: number; readonly path: string };
 }
 
 /** connections: how many clients open and close, each one after the other. */
@@ -40,6 +45,13 @@ export interface ConnectRequest extends Timed {
 
 export type Request =
   | { readonly op: 'serve' }
+  /** Cove only: golink over this database, and a bare redirect to where its link `short` leads. */
+  | {
+      readonly op: 'golink';
+      readonly database: string;
+      readonly short: string;
+      readonly long: string;
+    }
   /** Waits up to the time for a direct path; the answer is the one in use, '' for a relay. */
   | ({ readonly op: 'path' } & Timed)
   /** gc: collect garbage first. */
