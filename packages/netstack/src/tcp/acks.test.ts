@@ -45,6 +45,35 @@ both(
 );
 
 both(
+  'every second full segment where each comes in a batch of its own (RFC 9293 3.8.6.3 SHLD-19, RFC 5681 4.2)',
+  (family) => {
+    const s = warm(family);
+    for (let from = 16_001; from < 56_001; from += 2000) {
+      s.now += 0.2;
+      s.arrives(...train(from, 1));
+      s.expectNothing();
+      s.now += 0.2;
+      s.arrives(...train(from + 1000, 1));
+      s.expect({ flags: 'A', ack: from + 2000 });
+    }
+  },
+);
+
+both(
+  'a full segment waits a millisecond for the next, and not at all with PSH: its sender may wait for the acknowledgement (RFC 9293 3.7.4, 3.8.6.3)',
+  (family) => {
+    const s = warm(family);
+    s.now += 0.2;
+    s.arrives(...train(16_001, 1));
+    s.expectNothing();
+    s.advance(1);
+    s.expect({ flags: 'A', ack: 17_001 });
+    s.arrives(...train(17_001, 1, 'PA'));
+    s.expect({ flags: 'A', ack: 18_001 });
+  },
+);
+
+both(
   'every sixteenth in a batch that came coalesced, and that batch only (RFC 9293 3.8.6.3 MUST-58)',
   (family) => {
     const s = warm(family);

@@ -198,6 +198,8 @@ export class Tcb {
   rcvMss = 536;
   unackedSegments = 0;
   unackedFull = 0;
+  /** Time of the batch in which segments were acknowledged before its end. */
+  batchAckedAt = -1;
   quickAcks = 16;
   /** The peer named urgent data, up to this sequence number. */
   urgent = false;

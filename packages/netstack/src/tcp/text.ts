@@ -106,7 +106,13 @@ function inOrderArrives(
   if (quick) tcb.quickAcks--;
   if (filled || quick || tcb.unackedFull >= ctx.segmentsPerAck) {
     emitSegment(ctx, tcb, tcb.sndNxt, Flag.ACK, 0);
-  } else if (full || tcb.unackedSegments > 1 || (idle && flags & Flag.PSH)) {
+    tcb.batchAckedAt = now;
+  } else if (
+    tcb.unackedSegments > 1 ||
+    ((full || idle) && flags & Flag.PSH) ||
+    (full && tcb.batchAckedAt === now)
+  ) {
+    // A full segment that comes alone and without PSH is followed by another.
     tcb.ackDue = AckDue.BATCH;
   } else if (tcb.ackDue === AckDue.NONE) {
     tcb.ackDue = AckDue.DELAYED;

@@ -15,6 +15,11 @@ import { windowOpened } from './window.ts';
 export const QUANTUM = 64;
 /** RFC 9293 3.8.6.2.1 asks for 0.2 to 0.5 s: the longest a small segment waits for a larger window. */
 const OVERRIDE_TIMEOUT = 300;
+/**
+ * How long a full segment waits for the next, to be acknowledged with it (RFC 5681 4.2). Much less than a small one for its
+ * answer: its sender may hold back the end of a write until it is acknowledged (RFC 9293 3.7.4).
+ */
+const FULL_ACK_DELAY = 1;
 
 /** Sends what is due; returns true when the quantum was used up with more to send. */
 export function transmit(ctx: TcpContext, tcb: Tcb): boolean {
@@ -43,7 +48,9 @@ export function transmit(ctx: TcpContext, tcb: Tcb): boolean {
   if (tcb.ackDue === AckDue.BATCH) {
     emitSegment(ctx, tcb, tcb.sndNxt, Flag.ACK, 0);
   } else if (tcb.ackDue === AckDue.DELAYED && tcb.delayedAckAt === Number.POSITIVE_INFINITY) {
-    tcb.delayedAckAt = ctx.now + ctx.options.delayedAck;
+    const { delayedAck } = ctx.options;
+    tcb.delayedAckAt =
+      ctx.now + (tcb.unackedFull > 0 ? Math.min(delayedAck, FULL_ACK_DELAY) : delayedAck);
   }
   for (; tcb.repeatAcks > 0; tcb.repeatAcks--) emitSegment(ctx, tcb, tcb.sndNxt, Flag.ACK, 0);
   ctx.owner.reschedule(tcb);
