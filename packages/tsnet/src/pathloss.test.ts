@@ -29,6 +29,9 @@ test('the direct path is cut: an open connection goes on through the relay, whic
       get dropped() {
         return real.dropped;
       },
+      get refused() {
+        return real.refused;
+      },
       close: () => real.close(),
     };
   };

@@ -14,6 +14,8 @@ const COPIES = 32;
 
 export class DgramSocket implements FamilySocket {
   dropped = 0;
+  /** Unknown: node:dgram tells only who asks for a callback with each datagram. */
+  readonly refused = 0;
   readonly #options: FamilySocketOptions;
   readonly #socket: Socket;
   /** By length, of which there are few: WireGuard pads. */

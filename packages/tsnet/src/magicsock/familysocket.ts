@@ -33,6 +33,8 @@ export interface FamilySocketOptions {
 export interface FamilySocket {
   /** Datagrams the system did not take in time. */
   readonly dropped: number;
+  /** Datagrams the system refused: too long, no way there, not allowed. */
+  readonly refused: number;
   /** The bytes are the caller's again at once. They may leave no sooner than flush(). */
   send(path: UdpPath, buf: Uint8Array, offset: number, length: number): void;
   /** Sends at once, and tells of failure. */

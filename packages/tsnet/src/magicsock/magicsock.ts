@@ -426,6 +426,7 @@ export class Magicsock {
       drop_in_disco_replayed: this.#disco.replayed,
       drop_out_no_path: this.#unsent + this.#relays.dropped,
       drop_out_udp_full: this.#udp.dropped,
+      drop_out_udp_refused: this.#udp.refused,
     };
   }
 

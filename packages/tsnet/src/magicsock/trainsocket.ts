@@ -10,6 +10,7 @@ import {
   UDP_MESSAGES,
   UDP_ROOM_LENGTH,
   UdpMark,
+  type UdpTrainOptions,
   UdpTrainSocket,
 } from '@cove/native';
 import { formatAddr } from '@cove/protocol/netaddr';
@@ -28,6 +29,9 @@ const TRAIN_BYTES = 65_507;
 
 const { EAGAIN, EWOULDBLOCK, ENOBUFS, EIO, EINVAL, EMSGSIZE, EPERM, EPIPE, ENOTCONN, EBADF } =
   constants.errno;
+
+/** The socket itself does not work any more. */
+const BROKEN: ReadonlySet<number> = new Set([EPERM, EPIPE, ENOTCONN, EBADF]);
 
 /** What all sockets of a thread share: nothing of it outlives one event, or one flush. */
 interface Shared {
@@ -52,15 +56,22 @@ function share(): Shared {
 
 interface Waiting {
   readonly path: UdpPath;
-  readonly bytes: Uint8Array;
+  bytes: Uint8Array;
   readonly segment: number;
 }
 
+/** What is asked of the system's socket. */
+export type SystemSocket = Pick<
+  UdpTrainSocket,
+  'port' | 'receiveBuffer' | 'sendBuffer' | 'send' | 'wantWritable' | 'close'
+>;
+
 export class TrainSocket implements FamilySocket {
   dropped = 0;
+  refused = 0;
   readonly #options: FamilySocketOptions;
   readonly #shared: Shared = share();
-  readonly #socket: UdpTrainSocket | undefined;
+  readonly #socket: SystemSocket | undefined;
   /** The train: where to, its length, that of its first datagram, how many; full when no other may follow. */
   #path: UdpPath | undefined;
   #length = 0;
@@ -80,12 +91,15 @@ export class TrainSocket implements FamilySocket {
   #sourcePath: UdpPath | undefined;
   #sourceVersion = -1;
 
-  constructor(options: FamilySocketOptions) {
+  constructor(
+    options: FamilySocketOptions,
+    open: (options: UdpTrainOptions) => SystemSocket = (asked) => new UdpTrainSocket(asked),
+  ) {
     const { family, port, events } = options;
     const { room, marks } = this.#shared;
     this.#options = options;
     try {
-      this.#socket = new UdpTrainSocket({
+      this.#socket = open({
         family,
         port,
         bufferBytes: BUFFER_BYTES,
@@ -151,8 +165,14 @@ export class TrainSocket implements FamilySocket {
   close(closed: () => void): void {
     this.flush();
     this.#isClosed = true;
+    for (const { bytes, segment } of this.#queue.splice(0)) this.#drop(bytes.length, segment);
+    this.#queuedBytes = 0;
     if (this.#socket) this.#socket.close(closed);
     else queueMicrotask(closed);
+  }
+
+  #drop(length: number, segment: number): void {
+    this.dropped += Math.ceil(length / segment);
   }
 
   #begin(path: UdpPath, length: number): void {
@@ -168,63 +188,58 @@ export class TrainSocket implements FamilySocket {
   }
 
   #sendOrQueue(path: UdpPath, buf: Uint8Array, length: number, segment: number): void {
-    if (this.#queue.length === 0 && this.#sendTrain(path, buf, length, segment)) return;
-    if (this.#queuedBytes + length > MOST_QUEUED_BYTES) {
-      this.dropped += Math.ceil(length / segment);
+    const taken = this.#queue.length === 0 ? this.#sendTrain(path, buf, length, segment) : 0;
+    if (taken === length) return;
+    const bytes = buf.slice(taken, length);
+    if (this.#queuedBytes + bytes.length > MOST_QUEUED_BYTES) {
+      this.#drop(bytes.length, segment);
       return;
     }
     const isFirst = this.#queue.length === 0;
-    this.#queue.push({ path, bytes: buf.slice(0, length), segment });
-    this.#queuedBytes += length;
+    this.#queue.push({ path, bytes, segment });
+    this.#queuedBytes += bytes.length;
     if (!isFirst) return;
     this.#socket!.wantWritable();
     this.#options.events.congested(true);
   }
 
-  /** False: the system takes nothing now. What it refuses otherwise is lost, as a datagram may be. */
-  #sendTrain(path: UdpPath, buf: Uint8Array, length: number, segment: number): boolean {
+  /**
+   * Returns how many bytes are done with: all, unless the system takes no more now. What it refuses is lost, as a
+   * datagram may be.
+   */
+  #sendTrain(path: UdpPath, buf: Uint8Array, length: number, segment: number): number {
     if (length > segment && (!this.#sendsTrains || this.#noTrains.has(path))) {
       return this.#sendSingly(path, buf, length, segment);
     }
     const errno = this.#transmit(path, buf, 0, length, segment);
-    switch (errno) {
-      case 0:
-        return true;
-      case EAGAIN:
-      case EWOULDBLOCK:
-        return false;
-      case EIO:
-        // The interface cannot: no checksum offload.
-        if (length === segment) break;
-        this.#sendsTrains = false;
-        return this.#sendSingly(path, buf, length, segment);
-      case EINVAL:
-      case EMSGSIZE:
-        // The datagrams do not fit this path whole; the fragments of single ones may.
-        if (length === segment) break;
-        this.#noTrains.add(path);
-        return this.#sendSingly(path, buf, length, segment);
-      case EPERM:
-      case EPIPE:
-      case ENOTCONN:
-      case EBADF:
-        if (!this.#isClosed) this.#options.events.broken(errnoName(errno));
+    if (errno === 0) return length;
+    if (errno === EAGAIN || errno === EWOULDBLOCK) return 0;
+    if (length > segment && (errno === EIO || errno === EINVAL || errno === EMSGSIZE)) {
+      // The interface cannot, having no checksum offload; or the datagrams do not fit this path whole, and the fragments
+      // of single ones may.
+      if (errno === EIO) this.#sendsTrains = false;
+      else this.#noTrains.add(path);
+      return this.#sendSingly(path, buf, length, segment);
     }
-    if (errno !== ENOBUFS) return true;
-    this.dropped += Math.ceil(length / segment);
-    return true;
+    this.#refused(errno, Math.ceil(length / segment));
+    return length;
   }
 
-  #sendSingly(path: UdpPath, buf: Uint8Array, length: number, segment: number): boolean {
+  #sendSingly(path: UdpPath, buf: Uint8Array, length: number, segment: number): number {
     for (let at = 0; at < length; at += segment) {
       const size = Math.min(segment, length - at);
       const errno = this.#transmit(path, buf, at, size, size);
-      if (errno !== EAGAIN && errno !== EWOULDBLOCK) continue;
-      if (at === 0) return false;
-      this.dropped += Math.ceil((length - at) / segment);
-      return true;
+      if (errno === EAGAIN || errno === EWOULDBLOCK) return at;
+      if (errno !== 0) this.#refused(errno, 1);
     }
-    return true;
+    return length;
+  }
+
+  #refused(errno: number, datagrams: number): void {
+    if (errno === ENOBUFS) this.dropped += datagrams;
+    else this.refused += datagrams;
+    if (this.#isClosed || !BROKEN.has(errno)) return;
+    this.#options.events.broken(errnoName(errno));
   }
 
   /** Returns 0 or the error's number. */
@@ -257,14 +272,18 @@ export class TrainSocket implements FamilySocket {
 
   #drain(): void {
     while (this.#queue.length > 0) {
-      const { path, bytes, segment } = this.#queue[0]!;
+      const first = this.#queue[0]!;
+      const { path, bytes, segment } = first;
+      const taken = this.#sendTrain(path, bytes, bytes.length, segment);
+      // What the system says may have ended it all.
       if (this.#isClosed) return;
-      if (!this.#sendTrain(path, bytes, bytes.length, segment)) {
+      this.#queuedBytes -= taken;
+      if (taken < bytes.length) {
+        first.bytes = bytes.subarray(taken);
         this.#socket!.wantWritable();
         return;
       }
       this.#queue.shift();
-      this.#queuedBytes -= bytes.length;
     }
     if (!this.#isClosed) this.#options.events.congested(false);
   }

@@ -50,6 +50,7 @@ export interface UdpTransport {
   /** New sockets on the same ports if possible: the network changed, or they broke. */
   rebind(): void;
   readonly dropped: number;
+  readonly refused: number;
   close(): void;
 }
 
@@ -81,6 +82,7 @@ class UdpSockets implements UdpTransport {
   readonly #congested: Set<Family> = new Set();
   /** By sockets that are closed. */
   #dropped = 0;
+  #refused = 0;
 
   constructor(options: UdpOptions) {
     this.#options = options;
@@ -130,6 +132,10 @@ class UdpSockets implements UdpTransport {
     return this.#dropped + (this.#sockets[4]?.dropped ?? 0) + (this.#sockets[6]?.dropped ?? 0);
   }
 
+  get refused(): number {
+    return this.#refused + (this.#sockets[4]?.refused ?? 0) + (this.#sockets[6]?.refused ?? 0);
+  }
+
   #mend(why: string): void {
     if (this.#closed || this.#options.now() - this.#lastRebind < REBIND_SPACING) return;
     this.#options.log('debug', 'udp sockets are opened anew', { why });
@@ -148,9 +154,10 @@ class UdpSockets implements UdpTransport {
       this.#ports[family] = 0;
       this.#setCongested(family, false);
       if (!socket) continue;
-      this.#dropped += socket.dropped;
       open++;
       socket.close(done);
+      this.#dropped += socket.dropped;
+      this.#refused += socket.refused;
     }
     done();
   }

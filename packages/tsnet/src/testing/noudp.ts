@@ -9,6 +9,7 @@ export function noUdp(): UdpTransport {
     flush: () => {},
     rebind: () => {},
     dropped: 0,
+    refused: 0,
     close: () => {},
   };
 }
