@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { nodeCrypto } from '@cove/crypto';
 import { hasUdpTrains } from '@cove/native';
-import { nobleCrypto } from '@cove/protocol/crypto';
+import { nobleCrypto } from '@cove/protocol/noblecrypto';
 import { type Conn, Server, type ServerOptions } from '@cove/tsnet';
 import { Load } from './load.ts';
 import {

@@ -7,9 +7,10 @@ import { randomBytes } from 'node:crypto';
 import { createSocket, type RemoteInfo } from 'node:dgram';
 import { fileURLToPath } from 'node:url';
 import { nodeCrypto } from '@cove/crypto';
-import { type Crypto, nobleCrypto } from '@cove/protocol/crypto';
+import type { Crypto } from '@cove/protocol/crypto';
 import { PrivateKey } from '@cove/protocol/keys';
 import { parseAddr } from '@cove/protocol/netaddr';
+import { nobleCrypto } from '@cove/protocol/noblecrypto';
 import { Device, type Peer } from '@cove/wireguard';
 
 export interface NodeConfig {

@@ -17,12 +17,11 @@ import {
   type Aead,
   type Blake2s,
   type Crypto,
-  nobleBlake2s,
-  noblePacketCipher,
   TAG_LENGTH,
   weakKeyError,
   type X25519,
 } from '@cove/protocol/crypto';
+import { nobleBlake2s, noblePacketCipher } from '@cove/protocol/nobleciphers';
 import { type SlabAllocator, wasmPacketCipher } from './wasmcipher.ts';
 
 /** Public keys kept imported: more than the peers of a busy node, bounded against a flood of strangers. */

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { fromHex, ProtocolError, toHex, utf8Encode } from '@cove/protocol/bytes';
-import { type Crypto, nobleCrypto } from '@cove/protocol/crypto';
+import type { Crypto } from '@cove/protocol/crypto';
+import { nobleCrypto } from '@cove/protocol/noblecrypto';
 import fc from 'fast-check';
 import { nodeCrypto } from './nodecrypto.ts';
 

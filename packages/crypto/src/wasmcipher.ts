@@ -1,7 +1,8 @@
 // The packet cipher in WebAssembly with SIMD (assembly/), and slabs in its memory for callers who want their
 // packets sealed where they lie. Packets elsewhere are copied in and out, which costs a tenth.
 import { fromBase64 } from '@cove/protocol/bytes';
-import { noblePacketCipher, type PacketCipher, TAG_LENGTH } from '@cove/protocol/crypto';
+import { type PacketCipher, TAG_LENGTH } from '@cove/protocol/crypto';
+import { noblePacketCipher } from '@cove/protocol/nobleciphers';
 import { WASM_BASE64 } from './wasmbytes.ts';
 
 const PAGE = 65536;

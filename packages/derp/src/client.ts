@@ -26,7 +26,6 @@ import { DerpError } from './errors.ts';
 import { FrameSender } from './framesender.ts';
 import { hostHeader, upgradeToDerp } from './handshake.ts';
 import { TokenBucket } from './tokenbucket.ts';
-import { openWebSocket } from './websocket.ts';
 
 export { Backoff } from './backoff.ts';
 export { type Clock, systemClock } from './clock.ts';
@@ -173,14 +172,17 @@ export class DerpClient implements AsyncDisposable {
     node: DERPNode,
     signal: AbortSignal,
   ): Promise<DerpClient> {
+    // Few need `ws`, and loading it takes longer than all the rest of the client.
+    const webSocket =
+      options.transport === 'websocket' ? await import('./websocket.ts') : undefined;
     const socket = await (options.dial?.(node, signal) ??
       dialNode(node, dialOptions(options, signal)));
     const { localAddress } = socket as { localAddress?: string };
     const defaultPort = options.plain ? 80 : 443;
     const idealNode = options.region.Nodes[0]!.Name;
     const stream =
-      options.transport === 'websocket'
-        ? await openWebSocket(socket, hostHeader(node, defaultPort), signal)
+      webSocket !== undefined
+        ? await webSocket.openWebSocket(socket, hostHeader(node, defaultPort), signal)
         : await upgradeToDerp(socket, node, {
             signal,
             defaultPort,

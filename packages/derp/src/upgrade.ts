@@ -13,7 +13,7 @@ import { DERP_VERSION } from '@cove/protocol/derp';
 import { unmapAddr } from '@cove/protocol/mappedaddr';
 import { formatAddr, parseAddr } from '@cove/protocol/netaddr';
 import type { DerpServer } from './server.ts';
-import { WebSocketUpgrader } from './websocket.ts';
+import type { WebSocketUpgrader } from './websocket.ts';
 
 const TCP_KEEP_ALIVE_MS = 600_000;
 const NO_CACHE = 'no-cache, no-store, must-revalidate, no-transform, max-age=0';
@@ -32,7 +32,7 @@ path to each other. It cannot read them.</p>
 /** The requests of one relay. Bind it to an HTTP server of its own (attach), or call the handlers from yours. */
 export class DerpHttp {
   readonly #derp: DerpServer;
-  readonly #webSockets = new WebSocketUpgrader();
+  #webSockets: Promise<WebSocketUpgrader> | undefined;
 
   constructor(derp: DerpServer) {
     this.#derp = derp;
@@ -110,7 +110,7 @@ export class DerpHttp {
     const source = sourceAddress(req);
     tune(socket as Socket);
     if (protocol === 'websocket') {
-      this.#webSockets.upgrade(req, socket, head, (stream) => this.#derp.accept(stream, source));
+      this.#upgradeWebSocket(req, socket, head, source).catch(() => socket.destroy());
       return true;
     }
     socket.cork();
@@ -124,6 +124,18 @@ export class DerpHttp {
     this.#derp.accept(socket, source);
     process.nextTick(() => socket.uncork());
     return true;
+  }
+
+  /** `ws` is loaded for the first one: few relays ever see any. */
+  async #upgradeWebSocket(
+    req: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    source: string,
+  ): Promise<void> {
+    this.#webSockets ??= import('./websocket.ts').then((module) => new module.WebSocketUpgrader());
+    const webSockets = await this.#webSockets;
+    webSockets.upgrade(req, socket, head, (stream) => this.#derp.accept(stream, source));
   }
 }
 

@@ -22,8 +22,9 @@ import {
   RecordChannel,
   startInitiation,
 } from './controlbase.ts';
-import { type Crypto, nobleCrypto } from './crypto.ts';
+import type { Crypto } from './crypto.ts';
 import { machinePublic, PrivateKey } from './keys.ts';
+import { nobleCrypto } from './noblecrypto.ts';
 import { SymmetricState } from './noise.ts';
 
 // Private keys are one byte repeated; computed with two unrelated sets of primitives.

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { fromHex, toHex, utf8Encode } from './bytes.ts';
-import { boxSharedKey, nobleX25519, openBox, packetNonce, sealBox } from './crypto.ts';
+import { boxSharedKey, openBox, packetNonce, sealBox } from './crypto.ts';
+import { nobleX25519 } from './noblecrypto.ts';
 
 const fill = (byte: number, length = 32): Uint8Array => new Uint8Array(length).fill(byte);
 

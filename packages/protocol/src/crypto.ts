@@ -1,15 +1,11 @@
-// The primitives every part of the mesh uses, as interfaces that the edge hands in, and their portable
-// implementation on @noble, which is also the oracle the faster tiers are tested against.
+// The primitives every part of the mesh uses, as interfaces that the edge hands in, and the NaCl box made of them.
+// The portable implementation is noblecrypto.ts.
 //
 //   X25519             RFC 7748         Noise, WireGuard, boxes
 //   ChaCha20-Poly1305  RFC 8439         Noise records (Aead), WireGuard transport (PacketCipher)
 //   BLAKE2s, HMAC      RFC 7693, 2104   handshake hash and HKDF; the keyed mode makes WireGuard's mac1 and mac2
 //   NaCl box           X25519, HSalsa20, XSalsa20-Poly1305; 24-byte nonce, tag in front: disco and DERP
-import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { hsalsa, xsalsa20poly1305 } from '@noble/ciphers/salsa.js';
-import { x25519 as curve } from '@noble/curves/ed25519.js';
-import { blake2s as blake2sHash } from '@noble/hashes/blake2.js';
-import { hmac } from '@noble/hashes/hmac.js';
 import { ProtocolError } from './bytes.ts';
 
 export interface X25519 {
@@ -88,29 +84,6 @@ export function weakKeyError(cause?: unknown): ProtocolError {
   });
 }
 
-export const nobleX25519: X25519 = {
-  publicKey: (privateKey) => curve.getPublicKey(privateKey),
-  sharedSecret(privateKey, publicKey) {
-    try {
-      return curve.getSharedSecret(privateKey, publicKey);
-    } catch (cause) {
-      throw weakKeyError(cause);
-    }
-  },
-};
-
-export const nobleAead: Aead = {
-  seal: (key, nonce, ad, plaintext) => chacha20poly1305(key, nonce, ad).encrypt(plaintext),
-  open(key, nonce, ad, ciphertext) {
-    if (ciphertext.length < TAG_LENGTH) return undefined;
-    try {
-      return chacha20poly1305(key, nonce, ad).decrypt(ciphertext);
-    } catch {
-      return undefined;
-    }
-  },
-};
-
 /** The 12-byte nonce of a WireGuard transport counter, written into out. */
 export function packetNonce(out: Uint8Array, counterLo: number, counterHi: number): void {
   out[4] = counterLo;
@@ -121,62 +94,6 @@ export function packetNonce(out: Uint8Array, counterLo: number, counterHi: numbe
   out[9] = counterHi >>> 8;
   out[10] = counterHi >>> 16;
   out[11] = counterHi >>> 24;
-}
-
-/** A cipher with scratch of its own; one serves any number of sessions. */
-export function noblePacketCipher(): PacketCipher {
-  const nonce = new Uint8Array(12);
-  return {
-    seal(key, counterLo, counterHi, buf, offset, length) {
-      packetNonce(nonce, counterLo, counterHi);
-      const text = buf.subarray(offset, offset + length);
-      const sealed = buf.subarray(offset, offset + length + TAG_LENGTH);
-      if (sealed.length !== length + TAG_LENGTH) throw new RangeError('no room for the tag');
-      chacha20poly1305(key, nonce).encrypt(text, sealed);
-    },
-    open(key, counterLo, counterHi, buf, offset, length) {
-      if (length < TAG_LENGTH || offset + length > buf.length) return false;
-      packetNonce(nonce, counterLo, counterHi);
-      const sealed = buf.subarray(offset, offset + length);
-      const text = buf.subarray(offset, offset + length - TAG_LENGTH);
-      try {
-        chacha20poly1305(key, nonce).decrypt(sealed, text);
-        return true;
-      } catch {
-        return false;
-      }
-    },
-  };
-}
-
-export const nobleBlake2s: Blake2s = {
-  hash(...parts) {
-    const state = blake2sHash.create();
-    for (const part of parts) state.update(part);
-    return state.digest();
-  },
-  hmac(key, ...parts) {
-    const state = hmac.create(blake2sHash, key);
-    for (const part of parts) state.update(part);
-    return state.digest();
-  },
-  keyed(key, outputLength, ...parts) {
-    const state = blake2sHash.create({ key, dkLen: outputLength });
-    for (const part of parts) state.update(part);
-    return state.digest();
-  },
-};
-
-/** Pure JavaScript, anywhere. */
-export function nobleCrypto(randomBytes: (n: number) => Uint8Array): Crypto {
-  return {
-    name: 'noble',
-    x25519: nobleX25519,
-    aead: nobleAead,
-    packet: noblePacketCipher(),
-    blake2s: nobleBlake2s,
-    randomBytes,
-  };
 }
 
 function words(bytes: Uint8Array): Uint32Array {

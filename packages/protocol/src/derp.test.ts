@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { fromHex, ProtocolError, toHex } from './bytes.ts';
-import { boxSharedKey, nobleX25519 } from './crypto.ts';
+import { boxSharedKey } from './crypto.ts';
 import {
   CLIENT_FRAME_LIMITS,
   encodeFrame,
@@ -24,6 +24,7 @@ import {
   sealClientInfo,
   sealServerInfo,
 } from './derpinfo.ts';
+import { nobleX25519 } from './noblecrypto.ts';
 
 const key = (byte: number, length = 32): Uint8Array => new Uint8Array(length).fill(byte);
 const CLIENT_PRIVATE = key(0x0b);

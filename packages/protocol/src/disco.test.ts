@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { fromHex, toHex } from './bytes.ts';
-import { boxSharedKey, nobleX25519 } from './crypto.ts';
+import { boxSharedKey } from './crypto.ts';
 import {
   DISCO_PING_LENGTH,
   type DiscoMessage,
@@ -15,6 +15,7 @@ import {
   sealDisco,
 } from './disco.ts';
 import { parseAddr } from './netaddr.ts';
+import { nobleX25519 } from './noblecrypto.ts';
 
 const TXID = fromHex('0102030405060708090a0b0c');
 const key = (byte: number): Uint8Array => new Uint8Array(32).fill(byte);

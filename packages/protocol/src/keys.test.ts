@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { ProtocolError, toHex } from './bytes.ts';
-import { nobleX25519 } from './crypto.ts';
 import {
   challengePublic,
   discoPublic,
@@ -25,6 +24,7 @@ import {
   ZERO_NL_PUBLIC,
   ZERO_NODE_PUBLIC,
 } from './keys.ts';
+import { nobleX25519 } from './noblecrypto.ts';
 
 const badKey = (error: unknown): boolean =>
   error instanceof ProtocolError && error.code === 'ERR_BAD_KEY';

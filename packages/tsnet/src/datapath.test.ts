@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { nobleCrypto } from '@cove/protocol/crypto';
 import { discoPublic, nodePublic, PrivateKey } from '@cove/protocol/keys';
 import { parseAddr } from '@cove/protocol/netaddr';
+import { nobleCrypto } from '@cove/protocol/noblecrypto';
 import type { Node } from '@cove/protocol/tailcfg';
 import { DataPath } from './datapath.ts';
 import { IpSet } from './filter/ipset.ts';

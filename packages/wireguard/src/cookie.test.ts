@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fromHex, toHex } from '@cove/protocol/bytes';
-import { nobleCrypto } from '@cove/protocol/crypto';
+import { nobleCrypto } from '@cove/protocol/noblecrypto';
 import { xchacha20poly1305 } from '@noble/ciphers/chacha.js';
 import fc from 'fast-check';
 import { CookieChecker, CookieHolder } from './cookie.ts';

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeCrypto } from '@cove/crypto';
 import { fromHex, toHex } from '@cove/protocol/bytes';
-import { type Crypto, nobleCrypto } from '@cove/protocol/crypto';
+import type { Crypto } from '@cove/protocol/crypto';
+import { nobleCrypto } from '@cove/protocol/noblecrypto';
 import { hkdf3 } from '@cove/protocol/noise';
 import { CookieHolder } from './cookie.ts';
 import {

@@ -1,6 +1,5 @@
 // `cove join`: this machine as a member of a tailnet, without services of its own.
 import { hostname as machineName } from 'node:os';
-import { Server } from '@cove/tsnet';
 import { Command } from 'commander';
 import { nodeHandlers } from '../admin/node.ts';
 import { processHandlers } from '../admin/process.ts';
@@ -54,6 +53,7 @@ async function join(options: JoinOptions): Promise<void> {
   using interruption = onInterruption();
   await using opened = new Disposal();
   const dir = openDataDir(options.dir);
+  const { Server } = await import('@cove/tsnet');
   let handlers: AdminHandlers = {};
   opened.use(await serveAdmin(dir.root, () => handlers));
   const event = (value: object): void => {

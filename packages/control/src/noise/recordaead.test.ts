@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeCrypto } from '@cove/crypto';
-import { nobleCrypto } from '@cove/protocol/crypto';
+import { nobleCrypto } from '@cove/protocol/noblecrypto';
 import fc from 'fast-check';
 import { recordAead } from './recordaead.ts';
 

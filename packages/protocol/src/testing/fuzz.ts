@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { concat, fromHex, ProtocolError, utf8Encode } from '../bytes.ts';
 import { acceptInitiation, EarlyPayloadReader, RecordChannel } from '../controlbase.ts';
-import { nobleCrypto } from '../crypto.ts';
 import {
   CLIENT_FRAME_LIMITS,
   encodeFrame,
@@ -26,6 +25,7 @@ import {
   parseMapRequest,
   parseMapResponse,
 } from '../mapmessage.ts';
+import { nobleCrypto } from '../noblecrypto.ts';
 import {
   parseEarlyPayload,
   parseRegisterRequest,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { toHex } from '@cove/protocol/bytes';
-import { boxSharedKey, nobleCrypto } from '@cove/protocol/crypto';
+import { boxSharedKey } from '@cove/protocol/crypto';
 import type { DiscoEndpoint } from '@cove/protocol/disco';
 import {
   type DiscoMessage,
@@ -14,6 +14,7 @@ import {
   sealDisco,
 } from '@cove/protocol/disco';
 import { discoPublic, nodePublic, PrivateKey } from '@cove/protocol/keys';
+import { nobleCrypto } from '@cove/protocol/noblecrypto';
 import { NodeTable, type Peer } from '../nodetable.ts';
 import { testMap, testNode } from '../testing/maps.ts';
 import { Disco } from './disco.ts';

@@ -1,9 +1,10 @@
 // Two devices joined in memory under a virtual clock, for tests. Datagrams arrive at once and in order, unless
 // the test takes the wire into its own hands.
 import { randomBytes as nodeRandomBytes } from 'node:crypto';
-import { type Crypto, nobleCrypto } from '@cove/protocol/crypto';
+import type { Crypto } from '@cove/protocol/crypto';
 import { PrivateKey } from '@cove/protocol/keys';
 import { type Prefix, parsePrefix } from '@cove/protocol/netaddr';
+import { nobleCrypto } from '@cove/protocol/noblecrypto';
 import { Device } from '../device.ts';
 import type { DeviceSink, Peer, PeerConfig } from '../types.ts';
 
