@@ -34,15 +34,11 @@ import { NodeTable, type Peer, type PeerChanges } from './nodetable.ts';
 import { PacketConn } from './packetconn.ts';
 import { PeerApi, peerApiPort } from './peerapi.ts';
 import { Pinger, type PingOptions, type PingResult } from './ping.ts';
-import { PortMapper, type PortServices } from './portmapper/portmapper.ts';
+import { LateMapper } from './portmapper/latemapper.ts';
+import type { PortServices } from './portmapper/portmapper.ts';
 import * as tsmp from './tsmp.ts';
-import {
-  FIRST_EPHEMERAL_PORT,
-  type Machine,
-  type TunSettings,
-  type TunSystem,
-} from './tun/machine.ts';
-import { openMachine } from './tun/open.ts';
+import type { Machine } from './tun/machine.ts';
+import type { MachineOpener } from './tun/open.ts';
 import { Turns } from './turns.ts';
 import { warmUp } from './warmup.ts';
 import { type WhoIs, whoIsAddress } from './whois.ts';
@@ -83,9 +79,7 @@ export interface EngineOptions {
   /** Use peers as subnet routers too. Default false. */
   readonly acceptRoutes?: boolean | undefined;
   /** Give the machine the node's addresses; absent: only this process is in the tailnet. */
-  readonly tun?: TunSettings | undefined;
-  /** TUN devices, for tests; absent: the kernel's. */
-  readonly tunSystem?: TunSystem | undefined;
+  readonly openMachine?: MachineOpener | undefined;
   /** Settings of the TCP stack. */
   readonly tcp?: StackOptions['tcp'];
 }
@@ -149,7 +143,7 @@ export class Engine {
   readonly #turns: Turns;
   readonly #dialer: Dialer;
   readonly #pinger: Pinger;
-  readonly #portMapper: PortMapper | undefined;
+  readonly #portMapper: LateMapper | undefined;
   readonly #machine: Machine | undefined;
   #nodeKey: PrivateKey;
   #rules: CompiledRules = NO_RULES;
@@ -173,22 +167,20 @@ export class Engine {
     });
     this.#nodes = new NodeTable(options.acceptRoutes ?? false);
     // May fail, and nothing else is open yet.
-    if (options.tun) {
-      this.#machine = openMachine(options.tun, options.tunSystem, {
-        nodes: this.#nodes,
-        clock,
-        log: this.#log,
-        randomBytes: crypto.randomBytes,
-        fromMachine: (buf, offset, length) =>
-          this.#path.fromKernel(buf, offset, length, this.#turns.now()),
-        wake: () => this.#turns.wake(),
-        tailnet: {
-          routesTo: (address) => this.routesTo(address),
-          dial: (address, port, signal) => this.dialTcp({ address, port, signal }),
-          openUdp: () => this.listenUdp({ port: 0 }),
-        },
-      });
-    }
+    this.#machine = options.openMachine?.({
+      nodes: this.#nodes,
+      clock,
+      log: this.#log,
+      randomBytes: crypto.randomBytes,
+      fromMachine: (buf, offset, length) =>
+        this.#path.fromKernel(buf, offset, length, this.#turns.now()),
+      wake: () => this.#turns.wake(),
+      tailnet: {
+        routesTo: (address) => this.routesTo(address),
+        dial: (address, port, signal) => this.dialTcp({ address, port, signal }),
+        openUdp: () => this.listenUdp({ port: 0 }),
+      },
+    });
     const nodeKey = (): PrivateKey => this.#nodeKey;
     this.#magicsock = new Magicsock({
       nodeKeyBytes: () => this.#path.device.publicKey,
@@ -224,7 +216,7 @@ export class Engine {
       },
     });
     if (options.portMapping === true) {
-      this.#portMapper = new PortMapper({
+      this.#portMapper = new LateMapper({
         clock,
         log: this.#log,
         randomBytes: crypto.randomBytes,
@@ -238,7 +230,7 @@ export class Engine {
       nodes: this.#nodes,
       tcp: options.tcp,
       kernel: this.#machine,
-      firstEphemeralPort: this.#machine && FIRST_EPHEMERAL_PORT,
+      firstEphemeralPort: this.#machine?.firstEphemeralPort,
       sink: {
         transmit: (peer, buf, offset, length) => this.#magicsock.send(peer, buf, offset, length),
         reply: (path, buf, offset, length) => this.#magicsock.reply(path, buf, offset, length),

@@ -4,6 +4,7 @@ import type { Crypto } from '@cove/protocol/crypto';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 import type { TunSettings } from './tun/machine.ts';
+import type { MachineOpener } from './tun/open.ts';
 
 export interface ServerOptions {
   /** The name asked for; the tailnet may append a number. Default: the program's name. */
@@ -42,9 +43,11 @@ export interface ServerOptions {
   readonly crypto?: Crypto;
 }
 
-/** The option as the engine takes it. */
-export function tunSettings(tun: ServerOptions['tun']): TunSettings | undefined {
-  return tun === true ? {} : tun || undefined;
+/** The option as the engine takes it. What it needs is loaded for it: few nodes have it. */
+export async function machineFrom(tun: ServerOptions['tun']): Promise<MachineOpener | undefined> {
+  if (tun === undefined || tun === false) return undefined;
+  const { machineOpener } = await import('./tun/open.ts');
+  return machineOpener(tun === true ? {} : tun);
 }
 
 export interface UpResult {

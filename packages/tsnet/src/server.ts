@@ -50,8 +50,8 @@ import { NetworkMapCache } from './netmapcache.ts';
 import {
   type DialOptions,
   type ListenOptions,
+  machineFrom,
   type ServerOptions,
-  tunSettings,
   type UpResult,
 } from './options.ts';
 import type { PacketConn } from './packetconn.ts';
@@ -60,6 +60,7 @@ import { Identity, type Login } from './profile.ts';
 import { type RemoteEnd, tunnelAddress } from './remoteend.ts';
 import { describeMap, type NodeState, type Status } from './status.ts';
 import { FileStore, MemoryStore, STATE_FILE, type StateStore } from './store.ts';
+import type { MachineOpener } from './tun/open.ts';
 import { type Standing, waitEnded } from './waitended.ts';
 import { addressPart, type WhoIs } from './whois.ts';
 
@@ -162,6 +163,7 @@ export class Server extends EventEmitter<ServerEvents> {
       const path = this.#dir === undefined ? 'memory' : join(this.#dir, STATE_FILE);
       const identity = Identity.open(store, this.#crypto, this.#controlUrl.text, path);
       const discoKey = PrivateKey.generate((n) => this.#crypto.randomBytes(n));
+      const openMachine = await machineFrom(this.#options.tun);
       this.#client = new ControlClient({
         url: this.#controlUrl,
         identity,
@@ -189,7 +191,7 @@ export class Server extends EventEmitter<ServerEvents> {
       const wasLoggedIn = identity.login !== undefined;
       this.#client.start();
       this.#login = identity.login!;
-      this.#engine = this.#openEngine(identity.login!.nodeKey, discoKey);
+      this.#engine = this.#openEngine(identity.login!.nodeKey, discoKey, openMachine);
       this.#engine.setControlConnected(false);
       if (this.#dir !== undefined && !ephemeral) {
         this.#cache = new NetworkMapCache(this.#dir, this.#clock, (error) =>
@@ -211,7 +213,11 @@ export class Server extends EventEmitter<ServerEvents> {
     }
   }
 
-  #openEngine(nodeKey: PrivateKey, discoKey: PrivateKey): Engine {
+  #openEngine(
+    nodeKey: PrivateKey,
+    discoKey: PrivateKey,
+    openMachine: MachineOpener | undefined,
+  ): Engine {
     return new Engine({
       nodeKey,
       discoKey,
@@ -222,7 +228,7 @@ export class Server extends EventEmitter<ServerEvents> {
       port: this.#options.port,
       lastPort: this.#lastPort(),
       portMapping: portMappingFrom(this.#options.portMapping, this.#env),
-      tun: tunSettings(this.#options.tun),
+      openMachine,
       callbacks: {
         homeDerp: (region) => {
           this.#netInfo = { ...this.#netInfo, PreferredDERP: region };

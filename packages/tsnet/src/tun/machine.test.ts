@@ -10,6 +10,7 @@ import { systemClock } from '../clock.ts';
 import type { Engine } from '../engine.ts';
 import { crypto, type TestEngine, TestTailnet, until } from '../testing/tailnet.ts';
 import type { TunOpenOptions, TunSystem } from './machine.ts';
+import { machineOpener } from './open.ts';
 
 /** A machine in memory: its kernel is a stack, its device a pair of calls. */
 class FakeMachine implements TunSystem {
@@ -116,7 +117,7 @@ afterEach(async () => {
 async function open(): Promise<{ a: TestEngine; b: TestEngine; machine: FakeMachine }> {
   net = await TestTailnet.start();
   const machine = new FakeMachine(['100.64.0.1', 'fd7a:115c:a1e0::1']);
-  const a = net.add({}, { tun: {}, tunSystem: machine });
+  const a = net.add({}, { openMachine: machineOpener({}, machine) });
   const b = net.add();
   for (const each of net.engines)
     each.engine.setNetworkMap(net.mapFor(each, { dns: { Proxied: true } }));
@@ -241,7 +242,7 @@ test('a device that cannot be had is an error of the node, and nothing stays ope
   };
   const tailnet = net;
   assert.throws(
-    () => tailnet.add({}, { tun: {}, tunSystem: failing, crypto, clock: systemClock }),
+    () => tailnet.add({}, { openMachine: machineOpener({}, failing), crypto, clock: systemClock }),
     {
       name: 'TsnetError',
       code: 'ERR_TUN_PERMISSION',

@@ -19,8 +19,8 @@ import type { SystemDns } from './systemdns.ts';
 /** The smallest MTU IPv6 allows: whatever carries the tunnel carries it. */
 const MTU = 1280;
 const DEFAULT_NAME = 'cove%d';
-/** Ports of dials of this process in TUN mode: Linux takes its own from below 61000. */
-export const FIRST_EPHEMERAL_PORT = 61_000;
+/** Linux takes its own from below. */
+const FIRST_EPHEMERAL_PORT = 61_000;
 
 const SERVICES: readonly Uint8Array[] = SERVICE_ADDRESSES.map((text) => parseAddr(text)!);
 
@@ -70,6 +70,8 @@ const HEADROOM = 16;
 const TAILROOM = 32;
 
 export class Machine implements KernelSink {
+  /** Of dials of this process. */
+  readonly firstEphemeralPort: number = FIRST_EPHEMERAL_PORT;
   readonly #options: MachineOptions;
   readonly #device: TunDevice;
   readonly #interface: TunInterface;

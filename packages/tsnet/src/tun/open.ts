@@ -31,21 +31,24 @@ function recoverResolvConf(log: Log): void {
   }
 }
 
-/** Throws as Machine does. */
-export function openMachine(
-  settings: TunSettings,
-  system: TunSystem | undefined,
-  options: Omit<MachineOptions, 'settings' | 'system' | 'systemResolvers'>,
-): Machine {
-  // Of a process that was killed, and before anything is read from it.
-  if (settings.dns !== false && system === undefined) recoverResolvConf(options.log);
-  const resolvers = new Resolver()
-    .getServers()
-    .filter((address) => !SERVICE_ADDRESSES.some((own) => address.includes(own)));
-  return new Machine({
-    ...options,
-    settings,
-    system: system ?? kernel,
-    systemResolvers: () => resolvers,
-  });
+/** Makes the machine a part of the node it is given. Throws as Machine does. */
+export type MachineOpener = (
+  node: Omit<MachineOptions, 'settings' | 'system' | 'systemResolvers'>,
+) => Machine;
+
+/** `system`: TUN devices, for tests; absent: the kernel's. */
+export function machineOpener(settings: TunSettings, system?: TunSystem): MachineOpener {
+  return (node) => {
+    // Of a process that was killed, and before anything is read from it.
+    if (settings.dns !== false && system === undefined) recoverResolvConf(node.log);
+    const resolvers = new Resolver()
+      .getServers()
+      .filter((address) => !SERVICE_ADDRESSES.some((own) => address.includes(own)));
+    return new Machine({
+      ...node,
+      settings,
+      system: system ?? kernel,
+      systemResolvers: () => resolvers,
+    });
+  };
 }
