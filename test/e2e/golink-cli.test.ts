@@ -1,6 +1,6 @@
 // A fresh user's move: golink's database in, served, used, looked after from the command line, and out again.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -48,6 +48,12 @@ async function ask(running: RunningCove, path: string, init: RequestInit = {}): 
   return fetch(new URL(path, url), { redirect: 'manual', ...init });
 }
 
+/** Lines with the clicks. */
+const stats = async (database: string): Promise<readonly string[]> =>
+  (await golink('export', '--stats', '--database', database))
+    .split('\n')
+    .filter((line) => line.startsWith('{"Stats"'));
+
 const save = (running: RunningCove, short: string, long: string): Promise<Response> =>
   ask(running, '/', {
     method: 'POST',
@@ -58,6 +64,7 @@ const save = (running: RunningCove, short: string, long: string): Promise<Respon
 test("golink's database comes in with its clicks, is served, and leaves as it came", async () => {
   const dry = await golink('import', upstream, '--database', links, '--dry-run');
   assert.match(dry, /3 links would be new\n8 clicks/);
+  assert.equal(existsSync(links), false, 'a dry run makes no database');
   const report = JSON.parse(await golink('import', upstream, '--database', links, '--json'));
   assert.deepEqual([report.added, report.clicks, report.invalid], [3, 8, []]);
   const running = await serve();
@@ -78,8 +85,30 @@ test("golink's database comes in with its clicks, is served, and leaves as it ca
   } finally {
     assert.equal(await running.stop(), 0);
   }
+  const before = await stats(links);
   const again = await golink('import', upstream, '--database', links);
   assert.match(again, /^0 links are new/);
+  assert.deepEqual(await stats(links), before, 'clicks are not counted twice');
+});
+
+test('an import names the links that exist with another destination, and those that cannot be followed', async () => {
+  const file = join(root, 'odd.jsonl');
+  const here = join(root, 'odd.db');
+  const line = (Short: string, Long: string): string => `${JSON.stringify({ Short, Long })}\n`;
+  writeFileSync(file, line('wiki', 'http://wiki/'));
+  await golink('import', file, '--database', here);
+  const odd = line('chat', 'slack://open') + line('bad', 'http://h/{{.Nothing}}');
+  writeFileSync(file, line('wiki', 'http://other/') + odd);
+  const text = await golink('import', file, '--database', here);
+  assert.match(text, /^2 links are new\n/);
+  assert.match(
+    text,
+    /\n1 names exist [^\n]+\n {2}wiki: exists already and leads to http:\/\/wiki\/\n/,
+  );
+  assert.match(
+    text,
+    /\n2 cannot be followed [^\n]+\n {2}chat: .*slack: are not followed\.\n {2}bad: /,
+  );
 });
 
 test('resolve prints where a link leads: from our database, a snapshot, or golink.db, with none of ours there', async () => {

@@ -85,12 +85,19 @@ async function importInto(
   if (options.database === undefined && (await isRunning(options.dir))) {
     return (await callAdmin(options.dir, route, { stream, onProgress })) as ImportReport;
   }
-  const golink = await openOffline(options);
+  const golink = await openOffline(
+    options.dryRun && !hasLinks(options) ? { ...options, database: ':memory:' } : options,
+  );
   try {
     return await golink.importSnapshot(stream, { dryRun: options.dryRun === true, onProgress });
   } finally {
     await golink.close();
   }
+}
+
+/** Whether there is a database, so that a dry run need not make one. */
+function hasLinks({ database, dir }: ImportOptions): boolean {
+  return /^postgres(?:ql)?:/.test(database ?? '') || existsSync(database ?? golinkDatabase(dir));
 }
 
 interface Source {
@@ -214,13 +221,24 @@ function sizeOf(file: string): number {
 }
 
 function describeImport(report: ImportReport, dryRun: boolean): string {
+  const { added, clicks, unchanged, conflicting, unresolvable, invalid } = report;
   const verb = dryRun ? 'would be' : 'are';
   return [
-    `${report.added} links ${verb} new`,
-    ...(report.clicks > 0 ? [`${report.clicks} clicks come with them`] : []),
-    `${report.unchanged} were there already, unchanged`,
-    `${report.conflicting.length} names exist with another destination and were left as they are`,
-    `${report.unresolvable.length} use what this version does not know; they are kept and exported, but do not lead anywhere yet`,
-    `${report.invalid.length} lines are no links`,
+    `${added} links ${verb} new`,
+    ...(clicks > 0 ? [`${clicks} clicks of links here are in it; each is counted once`] : []),
+    `${unchanged} were there already, unchanged`,
+    `${conflicting.length} names exist with another destination and were left as they are`,
+    ...listed(conflicting),
+    `${unresolvable.length} cannot be followed as they are; they are kept, and exported as they came`,
+    ...listed(unresolvable),
+    `${invalid.length} lines are no links`,
   ].join('\n');
+}
+
+const MAX_LISTED = 20;
+
+function listed(notes: ImportReport['conflicting']): string[] {
+  const lines = notes.slice(0, MAX_LISTED).map(({ short, reason }) => `  ${short}: ${reason}`);
+  const more = notes.length - lines.length;
+  return more > 0 ? [...lines, `  and ${more} more; --json lists them all`] : lines;
 }
