@@ -48,8 +48,15 @@ export class Load {
     this.#node = node;
   }
 
-  #dial(address: string, port: number): Promise<Conn> {
-    return this.#node.dial({ host: address, port, signal: AbortSignal.timeout(DIAL_TIMEOUT) });
+  /** The limit ends with the dial, as that of the Go peer does. */
+  async #dial(address: string, port: number): Promise<Conn> {
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(new Error('dial timed out')), DIAL_TIMEOUT);
+    try {
+      return await this.#node.dial({ host: address, port, signal: limit.signal });
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Opens connections, `parallel` at a time. */

@@ -114,8 +114,8 @@ ${table(head, body)}
 How: the load is made inside the process of the node it crosses. A stream takes 10 s, any other measurement
 1.5 s. A stream is counted where it arrives, without its first 0.5 s. Echoes go one at a time, 500 a second. HTTP requests are written by hand on 32 kept
 connections, and answered by \`http.Server\` or \`net/http\`; at 1,000 a second they are sent when they are due, whatever is
-still open. Connections are closed as soon as they are open. The peak of RSS is the kernel's VmHWM; garbage is collected
-for the idle connections and peers only. Handshakes are answered in memory, one responder, which in Go uses all cores.
+still open. Connections are closed as soon as they are open. The peak of RSS is the kernel's VmHWM; for idle
+connections and peers garbage is collected and what the heap does not use given back, as Go's debug.FreeOSMemory does. Handshakes are answered in memory, one responder, which in Go uses all cores.
 ${more.map((part) => `\n${part.trim()}\n`).join('')}`;
 }
 

@@ -68,7 +68,7 @@ export async function startPeer(
     ...{ hostname, dir, controlUrl: tailnet.controlUrl },
     crypto: flavour === 'cove-js' ? 'noble' : 'default',
   };
-  const command = [process.execPath, '--expose-gc', COVE_PEER, JSON.stringify(config)];
+  const command = [process.execPath, COVE_PEER, JSON.stringify(config)];
   return PeerProcess.start(host, command, {
     ...env,
     ...(flavour !== 'cove' && { COVE_NO_NATIVE: '1' }),

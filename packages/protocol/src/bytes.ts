@@ -209,13 +209,19 @@ export function toHex(bytes: Uint8Array): string {
   return out;
 }
 
+function nibble(digit: number): number {
+  return digit < 0x40 ? digit - 0x30 : (digit & 0x0f) + 9;
+}
+
 /** Bytes of hex in either case. Throws ERR_MALFORMED. */
 export function fromHex(text: string): Uint8Array {
   if (text.length % 2 !== 0 || /[^0-9a-fA-F]/.test(text)) {
     throw new ProtocolError('ERR_MALFORMED', 'not hex');
   }
   const out = new Uint8Array(text.length / 2);
-  for (let i = 0; i < out.length; i++) out[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
+  for (let i = 0; i < out.length; i++) {
+    out[i] = (nibble(text.charCodeAt(2 * i)) << 4) | nibble(text.charCodeAt(2 * i + 1));
+  }
   return out;
 }
 

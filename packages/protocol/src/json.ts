@@ -159,11 +159,10 @@ class ExactParser {
   }
 
   #string(): string {
-    const plain = this.#match(PLAIN_STRING);
-    if (plain !== undefined) return plain.slice(1, -1);
-    const escaped = this.#match(STRING);
-    if (escaped === undefined) throw malformed('not a string');
-    return JSON.parse(escaped) as string;
+    const quotes = this.#match(PLAIN_STRING) ?? this.#match(STRING);
+    if (quotes === undefined) throw malformed('not a string');
+    // A copy: a slice would keep the whole text in memory as long as any string of it.
+    return JSON.parse(quotes) as string;
   }
 
   #number(): number | bigint {

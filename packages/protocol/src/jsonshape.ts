@@ -137,11 +137,10 @@ export function list<T>(kind: Kind<T>): Kind<readonly T[]> {
   return {
     read(value, label) {
       if (!Array.isArray(value)) throw wrong(label, 'a list');
-      const out: T[] = [];
-      for (const element of value as readonly JsonValue[]) {
-        if (element !== null) out.push(kind.read(element, label));
-      }
-      return out;
+      const given = value as readonly JsonValue[];
+      const elements = given.includes(null) ? given.filter((element) => element !== null) : given;
+      // Not pushed one by one, which would leave room for more in each of many lists that are kept.
+      return elements.map((element) => kind.read(element, label));
     },
   };
 }
@@ -195,6 +194,14 @@ export function always<T>(kind: Kind<T>, zero: () => T): Always<T> {
   return { ...kind, zero };
 }
 
+/**
+ * An object with these members, all 0. One that is given its members one by one becomes a hash table of several times
+ * the size once they are many, and maps are kept with thousands of them.
+ */
+function blank(names: readonly string[]): Record<string, unknown> {
+  return names.length === 0 ? {} : JSON.parse(`{"${names.join('":0,"')}":0}`);
+}
+
 /** An object with the given members, of which the last of equal names counts. */
 export function shape<T>(name: string, members: Members<NoInfer<T>>): Kind<T> {
   interface Member {
@@ -214,15 +221,21 @@ export function shape<T>(name: string, members: Members<NoInfer<T>>): Kind<T> {
   return {
     read(value, label) {
       if (!isObject(value)) throw wrong(label, 'an object');
-      const out: Record<string, unknown> = {};
+      const names: string[] = [];
+      const values: unknown[] = [];
       for (const given of Object.keys(value)) {
         const member = exact.get(given) ?? folded.get(given.toLowerCase());
         if (member === undefined) continue;
         const content = value[given]!;
         if (content === null && member.kind.nullable !== true) continue;
-        out[member.name] = member.kind.read(content, member.label);
+        const at = names.indexOf(member.name);
+        values[at < 0 ? names.push(member.name) - 1 : at] = member.kind.read(content, member.label);
       }
-      for (const [member, zero] of required) if (!(member in out)) out[member] = zero();
+      for (const [member, zero] of required) {
+        if (!names.includes(member)) values[names.push(member) - 1] = zero();
+      }
+      const out = blank(names);
+      for (let i = 0; i < names.length; i++) out[names[i]!] = values[i];
       return out as T;
     },
   };

@@ -73,26 +73,32 @@ function keyText(text: string, prefix: string): string {
   return text.slice(prefix.length).toLowerCase();
 }
 
+/** Mostly the text is canonical already: then no second copy of it is made. */
+function canonical<K extends PublicKey>(text: string, read: string, written = read): K {
+  const hex = keyText(text, read);
+  return (read === written && text.endsWith(hex) ? text : written + hex) as K;
+}
+
 /** The parse functions throw ERR_BAD_KEY. A zero key is a value here: see isZeroKey. */
 export function parseNodePublic(text: string): NodePublic {
-  return `nodekey:${keyText(text, 'nodekey:')}`;
+  return canonical(text, 'nodekey:');
 }
 
 export function parseMachinePublic(text: string): MachinePublic {
-  return `mkey:${keyText(text, 'mkey:')}`;
+  return canonical(text, 'mkey:');
 }
 
 export function parseDiscoPublic(text: string): DiscoPublic {
-  return `discokey:${keyText(text, 'discokey:')}`;
+  return canonical(text, 'discokey:');
 }
 
 export function parseChallengePublic(text: string): ChallengePublic {
-  return `chalpub:${keyText(text, 'chalpub:')}`;
+  return canonical(text, 'chalpub:');
 }
 
 /** Also reads the command-line form `tlpub:`. */
 export function parseNLPublic(text: string): NLPublic {
-  return `nlpub:${keyText(text, text.startsWith('tlpub:') ? 'tlpub:' : 'nlpub:')}`;
+  return canonical(text, text.startsWith('tlpub:') ? 'tlpub:' : 'nlpub:', 'nlpub:');
 }
 
 /** Whether the key is absent on the wire: undefined, or the prefix and 64 zeros. */

@@ -37,6 +37,8 @@ export interface ConnAddress {
 export interface ConnOptions {
   /** Keep the writing side open when the peer ends its own. Default false. */
   readonly allowHalfOpen?: boolean | undefined;
+  /** Called once the connection is over, right before 'close'. One function for many costs less than a listener on each. */
+  readonly onClosed?: ((conn: Conn) => void) | undefined;
 }
 
 interface PendingWrite {
@@ -51,14 +53,45 @@ const KEEPALIVE_INTERVAL = 1000;
 const KEEPALIVE_PROBES = 10;
 
 export class Conn extends Duplex {
+  /** What the stack calls: one small object for each connection, not five functions. */
+  static readonly #Events = class implements TcpHandler {
+    readonly #conn: Conn;
+
+    constructor(conn: Conn) {
+      this.#conn = conn;
+    }
+
+    connected(): void {
+      this.#conn.#connected();
+    }
+
+    readable(): void {
+      if (this.#conn.#wantsData) this.#conn.#pull();
+    }
+
+    writable(): void {
+      this.#conn.#push();
+    }
+
+    ended(): void {
+      this.#conn.#end();
+    }
+
+    closed(_socket: TcpSocket, error: TcpErrorCode | undefined): void {
+      this.#conn.#over(error);
+    }
+  };
+
   /** As on net.Socket: a TLS socket around this connection says true. */
   readonly encrypted: boolean = false;
   /** The inactivity limit in milliseconds, undefined when there is none. */
   timeout: number | undefined;
   readonly #env: ConnEnvironment;
-  readonly #idle: IdleTimer;
-  readonly #handler: TcpHandler;
+  readonly #onClosed: ((conn: Conn) => void) | undefined;
+  #idle: IdleTimer | undefined;
   #socket: TcpSocket | undefined;
+  /** While connecting: stops listening to the signal. */
+  #forgetSignal: (() => void) | undefined;
   #connecting = false;
   #wantsData = false;
   #ended = false;
@@ -79,19 +112,10 @@ export class Conn extends Duplex {
       writableHighWaterMark: 64 * 1024,
     });
     this.#env = env;
-    this.#idle = new IdleTimer(env.clock, () => this.emit('timeout'));
-    this.#handler = {
-      connected: () => this.#onConnected(),
-      readable: () => {
-        if (this.#wantsData) this.#pull();
-      },
-      writable: () => this.#push(),
-      ended: () => this.#end(),
-      closed: (_socket, error) => this.#onClosed(error),
-    };
+    this.#onClosed = options.onClosed;
     if (socket) {
       this.#socket = socket;
-      socket.handler = this.#handler;
+      socket.handler = new Conn.#Events(this);
       this.#hold(true);
       // Reading ahead is what notices the peer's end on a connection nobody reads from.
       this.read(0);
@@ -123,7 +147,7 @@ export class Conn extends Duplex {
     this.#hold(true);
     const target = { host: host ?? 'localhost', port: Number(port), localAddress };
     try {
-      this.#socket = this.#env.connect(target, this.#handler);
+      this.#socket = this.#env.connect(target, new Conn.#Events(this));
     } catch (error) {
       // As net.Socket: never before the caller, or http on its behalf, could listen for the error.
       setImmediate(() => this.destroy(connectError(error, target)));
@@ -136,12 +160,10 @@ export class Conn extends Duplex {
       if (signal.aborted) setImmediate(onAbort);
       else {
         signal.addEventListener('abort', onAbort, { once: true });
-        const forget = (): void => signal.removeEventListener('abort', onAbort);
-        this.once('connect', forget);
-        this.once('close', forget);
+        this.#forgetSignal = () => signal.removeEventListener('abort', onAbort);
       }
     }
-    this.#idle.touch();
+    this.#idle?.touch();
     return this;
   }
 
@@ -212,7 +234,8 @@ export class Conn extends Duplex {
   setTimeout(timeout: number, onTimeout?: () => void): this {
     if (!(timeout >= 0)) throw new RangeError(`timeout out of range: ${timeout}`);
     this.timeout = timeout === 0 ? undefined : timeout;
-    this.#idle.set(this.destroyed ? 0 : timeout);
+    if (timeout > 0) this.#idle ??= new IdleTimer(this.#env.clock, () => this.emit('timeout'));
+    this.#idle?.set(this.destroyed ? 0 : timeout);
     if (onTimeout) {
       if (timeout === 0) this.removeListener('timeout', onTimeout);
       else this.once('timeout', onTimeout);
@@ -310,7 +333,8 @@ export class Conn extends Duplex {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#connecting = false;
-    this.#idle.set(0);
+    this.#idle?.set(0);
+    this.#dropSignal();
     // As the kernel does it: what was accepted is still sent, and only unread data makes it a reset. An http.Server
     // counts on it when it answers 408 and destroys with an error.
     if (this.#socket) this.#env.linger.close(this.#socket, this.#held);
@@ -319,12 +343,15 @@ export class Conn extends Duplex {
     this.#pending = undefined;
     pending?.done(error);
     done(error);
-    process.nextTick(() => this.emit('close', error !== null));
+    process.nextTick(() => {
+      this.#onClosed?.(this);
+      this.emit('close', error !== null);
+    });
   }
 
   #begin(chunks: readonly Uint8Array[], done: PendingWrite['done']): void {
     this.#pending = { chunks, index: 0, offset: 0, done };
-    this.#idle.touch();
+    this.#idle?.touch();
     if (!this.#socket && !this.#connecting) {
       this.#pending = undefined;
       done(new TsnetError('EPIPE', 'write EPIPE', { syscall: 'write' }));
@@ -337,7 +364,7 @@ export class Conn extends Duplex {
     const pending = this.#pending;
     const socket = this.#socket;
     if (!pending || !socket) return;
-    this.#idle.touch();
+    this.#idle?.touch();
     for (let chunk = pending.chunks[pending.index]; chunk; chunk = pending.chunks[pending.index]) {
       pending.offset += socket.write(chunk, pending.offset);
       if (pending.offset < chunk.length) return;
@@ -357,7 +384,7 @@ export class Conn extends Duplex {
         if (socket.readEnded) this.#end();
         return;
       }
-      this.#idle.touch();
+      this.#idle?.touch();
       this.#wantsData = this.push(chunk);
     }
   }
@@ -370,10 +397,16 @@ export class Conn extends Duplex {
     if (this.readableLength === 0) this.read(0);
   }
 
-  #onConnected(): void {
+  #dropSignal(): void {
+    this.#forgetSignal?.();
+    this.#forgetSignal = undefined;
+  }
+
+  #connected(): void {
     if (this.destroyed) return;
     this.#connecting = false;
-    this.#idle.touch();
+    this.#dropSignal();
+    this.#idle?.touch();
     if (this.#noDelay) this.#socket!.setNoDelay(true);
     if (this.#keepAlive !== undefined) this.#applyKeepAlive();
     this.emit('connect');
@@ -384,7 +417,7 @@ export class Conn extends Duplex {
     if (this.#wantsData) this.#pull();
   }
 
-  #onClosed(code: TcpErrorCode | undefined): void {
+  #over(code: TcpErrorCode | undefined): void {
     if (this.destroyed) return;
     if (this.#connecting) {
       const { remoteAddress: address, remotePort: port } = this.#socket!;

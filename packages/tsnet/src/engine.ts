@@ -140,6 +140,7 @@ export class Engine {
   readonly #listeners: Set<Listener> = new Set();
   readonly #packetConns: Set<PacketConn> = new Set();
   readonly #conns: Set<Conn> = new Set();
+  readonly #forgetConn: (conn: Conn) => void = (conn) => void this.#conns.delete(conn);
   readonly #turns: Turns;
   readonly #dialer: Dialer;
   readonly #pinger: Pinger;
@@ -343,10 +344,13 @@ export class Engine {
     const { address: host, port, signal, allowHalfOpen } = options;
     const conn = this.newConn({ allowHalfOpen });
     return new Promise((resolve, reject) => {
-      // Stays until whoever awaits this has run: a peer may accept and reset in one breath.
+      const onClose = (): void => reject(closedError('the node'));
       conn.on('error', reject);
-      conn.once('close', () => reject(closedError('the node')));
+      conn.on('close', onClose);
       conn.connect({ host, port, ...(signal ? { signal } : {}) }, () => {
+        // The connection keeps nothing of the dial. The error listener stays until whoever awaits this has run: a
+        // peer may accept and reset in one breath.
+        conn.removeListener('close', onClose);
         setImmediate(() => conn.removeListener('error', reject));
         resolve(conn);
       });
@@ -356,9 +360,8 @@ export class Engine {
   /** A connection that waits for its connect() call, for drivers that make their own. */
   newConn(options: { allowHalfOpen?: boolean | undefined } = {}): Conn {
     this.#checkOpen();
-    const conn = new Conn(this.#env, options);
+    const conn = new Conn(this.#env, { ...options, onClosed: this.#forgetConn });
     this.#conns.add(conn);
-    conn.once('close', () => this.#conns.delete(conn));
     return conn;
   }
 

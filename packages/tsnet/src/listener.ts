@@ -42,6 +42,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
   /** Accepted, not yet taken. */
   readonly #queue: Conn[] = [];
   readonly #takers: ((conn: Conn | undefined) => void)[] = [];
+  readonly #onClosed: (conn: Conn) => void = (conn) => this.#forget(conn);
   #allowHalfOpen: boolean;
   #listening = true;
   #held = true;
@@ -157,12 +158,9 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
       this.emit('drop');
       return;
     }
-    const conn = new Conn(this.#env, { allowHalfOpen: this.#allowHalfOpen }, socket);
+    const options = { allowHalfOpen: this.#allowHalfOpen, onClosed: this.#onClosed };
+    const conn = new Conn(this.#env, options, socket);
     this.#connections.add(conn);
-    conn.once('close', () => {
-      this.#connections.delete(conn);
-      this.#maybeClosed();
-    });
     const take = this.#takers.shift();
     if (take) {
       // It may be reset before whoever awaits it runs.
@@ -175,11 +173,14 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
   /** Keeps a connection until somebody takes it. Errors meanwhile have nobody to go to. */
   #wait(conn: Conn): void {
     conn.on('error', ignoreError);
-    conn.once('close', () => {
-      const at = this.#queue.indexOf(conn);
-      if (at >= 0) this.#queue.splice(at, 1);
-    });
     this.#queue.push(conn);
+  }
+
+  #forget(conn: Conn): void {
+    this.#connections.delete(conn);
+    const at = this.#queue.indexOf(conn);
+    if (at >= 0) this.#queue.splice(at, 1);
+    this.#maybeClosed();
   }
 
   #drain(): void {

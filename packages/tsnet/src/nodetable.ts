@@ -23,13 +23,15 @@ import {
 /** One peer as the data path sees it. `node` changes with the map; the object stays while the key does. */
 export interface Peer {
   readonly key: NodePublic;
+  /** Made when first asked for. */
   readonly keyBytes: Uint8Array;
   node: Node;
   /** As the peer said last, by the map or by itself; zero: none. */
   discoKey: DiscoPublic;
-  addresses: readonly string[];
-  /** What may be sent to it and believed as its source address. */
-  routes: readonly Prefix[];
+  /** Made anew each time, from `node`. */
+  readonly addresses: readonly string[];
+  /** What may be sent to it and believed as its source address. Made anew each time. */
+  readonly routes: readonly Prefix[];
   /** Relay region the peer is at; 0: unknown. */
   homeRegion: number;
   /** May not open connections to us. */
@@ -40,6 +42,42 @@ export interface Peer {
   heardFrom: Path | undefined;
   /** When something was last sent to it; engine clock. */
   lastSend: number;
+}
+
+/** Most peers of a map are never spoken to: what the node says is not kept a second time. */
+class MapPeer implements Peer {
+  readonly key: NodePublic;
+  node: Node;
+  discoKey: DiscoPublic;
+  homeRegion: number;
+  jailed: boolean;
+  wireguard: WireGuardPeer<Peer> | undefined = undefined;
+  heardFrom: Path | undefined = undefined;
+  lastSend = 0;
+  #keyBytes: Uint8Array | undefined;
+  readonly #acceptRoutes: boolean;
+
+  constructor(node: Node, acceptRoutes: boolean) {
+    this.key = node.Key;
+    this.node = node;
+    this.discoKey = node.DiscoKey ?? ZERO_DISCO_PUBLIC;
+    this.homeRegion = homeRegionOf(node);
+    this.jailed = node.IsJailed === true;
+    this.#acceptRoutes = acceptRoutes;
+  }
+
+  get keyBytes(): Uint8Array {
+    this.#keyBytes ??= publicBytes(this.key);
+    return this.#keyBytes;
+  }
+
+  get addresses(): readonly string[] {
+    return nodeAddresses(this.node);
+  }
+
+  get routes(): readonly Prefix[] {
+    return routesOf(this.node, this.#acceptRoutes);
+  }
 }
 
 export interface PeerChange {
@@ -142,19 +180,7 @@ export class NodeTable {
   }
 
   #add(node: Node): Peer {
-    const peer: Peer = {
-      key: node.Key,
-      keyBytes: publicBytes(node.Key),
-      node,
-      discoKey: node.DiscoKey ?? ZERO_DISCO_PUBLIC,
-      addresses: nodeAddresses(node),
-      routes: this.#routesOf(node),
-      homeRegion: homeRegionOf(node),
-      jailed: node.IsJailed === true,
-      wireguard: undefined,
-      heardFrom: undefined,
-      lastSend: 0,
-    };
+    const peer = new MapPeer(node, this.#acceptRoutes);
     this.#peers.set(node.ID, peer);
     this.#byKey.set(node.Key, peer);
     return peer;
@@ -162,8 +188,7 @@ export class NodeTable {
 
   #update(peer: Peer, node: Node): PeerChange {
     const before = peer.node;
-    const routes = this.#routesOf(node);
-    const oldRoutes = samePrefixes(routes, peer.routes) ? undefined : peer.routes;
+    const oldRoutes = this.#hasSameRoutes(before, node) ? undefined : peer.routes;
     // A map that repeats what it said before, or speaks of a peer out of its reach, knows nothing of what the peer
     // itself said since.
     const isFromPeer = peer.discoKey !== (before.DiscoKey ?? ZERO_DISCO_PUBLIC);
@@ -172,22 +197,19 @@ export class NodeTable {
     const oldDiscoKey = discoKey === peer.discoKey ? undefined : peer.discoKey;
     peer.node = node;
     peer.discoKey = discoKey;
-    peer.addresses = nodeAddresses(node);
-    if (oldRoutes) peer.routes = routes;
     peer.homeRegion = homeRegionOf(node);
     peer.jailed = node.IsJailed === true;
     return { peer, before, oldRoutes, oldDiscoKey };
   }
 
-  #routesOf(node: Node): Prefix[] {
-    const own = new Set(nodeAddresses(node));
-    return nodeAllowedIps(node).filter((prefix) => {
-      const single = prefix.bits === prefix.addr.length * 8;
-      if (single && (isTailscaleAddr(prefix.addr) || own.has(formatAddr(prefix.addr)))) {
-        return node.UnsignedPeerAPIOnly !== true || own.has(formatAddr(prefix.addr));
-      }
-      return this.#acceptRoutes && prefix.bits > 0 && node.UnsignedPeerAPIOnly !== true;
-    });
+  #hasSameRoutes(a: Node, b: Node): boolean {
+    const isPatched =
+      a.AllowedIPs === b.AllowedIPs &&
+      a.Addresses === b.Addresses &&
+      a.UnsignedPeerAPIOnly === b.UnsignedPeerAPIOnly;
+    return (
+      isPatched || samePrefixes(routesOf(a, this.#acceptRoutes), routesOf(b, this.#acceptRoutes))
+    );
   }
 
   #index(node: Node): void {
@@ -215,6 +237,17 @@ export class NodeTable {
     const short = this.#suffix !== '' && name.endsWith(tail) ? name.slice(0, -tail.length) : '';
     return short === '' ? [name] : [name, short];
   }
+}
+
+function routesOf(node: Node, acceptRoutes: boolean): Prefix[] {
+  const own = new Set(nodeAddresses(node));
+  return nodeAllowedIps(node).filter((prefix) => {
+    const single = prefix.bits === prefix.addr.length * 8;
+    if (single && (isTailscaleAddr(prefix.addr) || own.has(formatAddr(prefix.addr)))) {
+      return node.UnsignedPeerAPIOnly !== true || own.has(formatAddr(prefix.addr));
+    }
+    return acceptRoutes && prefix.bits > 0 && node.UnsignedPeerAPIOnly !== true;
+  });
 }
 
 /** Peers without a disco key speak no protocol we know; expired ones get no traffic. */

@@ -44,8 +44,9 @@ export class NewReno implements CongestionControl {
   ssthresh: number = Number.POSITIVE_INFINITY;
   #mss: number;
   #credit = 0;
-  #before = { cwnd: 0, ssthresh: 0 };
-  readonly #hystart = new HyStart();
+  #before: { cwnd: number; ssthresh: number } | undefined;
+  /** From the first sample on: a connection that sends nothing has none. */
+  #hystart: HyStart | undefined;
 
   constructor(mss: number) {
     this.#mss = mss;
@@ -55,7 +56,7 @@ export class NewReno implements CongestionControl {
   onAck(acked: number, _rtt: number, _now: number, limited: boolean): void {
     if (!limited) return;
     if (this.cwnd < this.ssthresh) {
-      this.cwnd += acked / this.#hystart.divisor(this.cwnd);
+      this.cwnd += acked / (this.#hystart?.divisor(this.cwnd) ?? 1);
       return;
     }
     // RFC 5681 3.1: one segment per window of bytes acknowledged.
@@ -68,6 +69,7 @@ export class NewReno implements CongestionControl {
 
   onSample(rtt: number, ack: number, next: number, now: number): void {
     if (this.cwnd >= this.ssthresh) return;
+    this.#hystart ??= new HyStart();
     this.#hystart.onSample(rtt, ack, next, this.cwnd, now);
     if (this.#hystart.finished) this.ssthresh = this.cwnd;
   }
@@ -85,7 +87,7 @@ export class NewReno implements CongestionControl {
     if (first) this.ssthresh = Math.max(flight / 2, 2 * this.#mss);
     this.cwnd = this.#mss;
     this.#credit = 0;
-    this.#hystart.reset();
+    this.#hystart?.reset();
   }
 
   onIdle(): void {
@@ -103,11 +105,11 @@ export class NewReno implements CongestionControl {
   }
 
   remember(): void {
-    this.#before.cwnd = this.cwnd;
-    this.#before.ssthresh = this.ssthresh;
+    this.#before = { cwnd: this.cwnd, ssthresh: this.ssthresh };
   }
 
   undo(): void {
+    if (this.#before === undefined) return;
     this.cwnd = Math.max(this.cwnd, this.#before.cwnd);
     this.ssthresh = Math.max(this.ssthresh, this.#before.ssthresh);
   }
@@ -118,6 +120,17 @@ const C = 0.4;
 const BETA = 0.7;
 /** RFC 9438 4.3: keeps the estimate as aggressive as Reno. */
 const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
+
+/** What a reduction changes. */
+interface CubicState {
+  readonly cwnd: number;
+  readonly ssthresh: number;
+  readonly wMax: number;
+  readonly k: number;
+  readonly epoch: number;
+  readonly estimate: number;
+  readonly prior: number;
+}
 
 export class Cubic implements CongestionControl {
   readonly name = 'cubic';
@@ -131,8 +144,9 @@ export class Cubic implements CongestionControl {
   #estimate = 0;
   #prior = 0;
   #lastAck = 0;
-  #before = { cwnd: 0, ssthresh: 0, wMax: 0, k: 0, epoch: -1, estimate: 0, prior: 0 };
-  readonly #hystart = new HyStart();
+  #before: CubicState | undefined;
+  /** From the first sample on: a connection that sends nothing has none. */
+  #hystart: HyStart | undefined;
 
   constructor(mss: number) {
     this.#mss = mss;
@@ -149,7 +163,7 @@ export class Cubic implements CongestionControl {
     this.#lastAck = now;
     let left = acked;
     if (this.cwnd < this.ssthresh) {
-      const divisor = this.#hystart.divisor(this.cwnd);
+      const divisor = this.#hystart?.divisor(this.cwnd) ?? 1;
       const room = Math.min(left / divisor, this.ssthresh - this.cwnd);
       this.cwnd += room;
       left -= room * divisor;
@@ -192,6 +206,7 @@ export class Cubic implements CongestionControl {
 
   onSample(rtt: number, ack: number, next: number, now: number): void {
     if (this.cwnd >= this.ssthresh) return;
+    this.#hystart ??= new HyStart();
     this.#hystart.onSample(rtt, ack, next, this.cwnd, now);
     if (this.#hystart.finished) this.ssthresh = this.cwnd;
   }
@@ -208,7 +223,7 @@ export class Cubic implements CongestionControl {
     if (first) this.#reduce(flight);
     this.cwnd = this.#mss;
     this.#epoch = -1;
-    this.#hystart.reset();
+    this.#hystart?.reset();
   }
 
   onIdle(): void {
@@ -227,18 +242,20 @@ export class Cubic implements CongestionControl {
   }
 
   remember(): void {
-    const before = this.#before;
-    before.cwnd = this.cwnd;
-    before.ssthresh = this.ssthresh;
-    before.wMax = this.#wMax;
-    before.k = this.#k;
-    before.epoch = this.#epoch;
-    before.estimate = this.#estimate;
-    before.prior = this.#prior;
+    this.#before = {
+      cwnd: this.cwnd,
+      ssthresh: this.ssthresh,
+      wMax: this.#wMax,
+      k: this.#k,
+      epoch: this.#epoch,
+      estimate: this.#estimate,
+      prior: this.#prior,
+    };
   }
 
   undo(): void {
     const before = this.#before;
+    if (before === undefined) return;
     this.cwnd = Math.max(this.cwnd, before.cwnd);
     this.ssthresh = Math.max(this.ssthresh, before.ssthresh);
     this.#wMax = before.wMax;

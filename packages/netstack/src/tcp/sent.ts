@@ -3,23 +3,13 @@
 //
 // Every segment is in one of three conditions: in flight (in the time list), SACKED, or LOST and waiting for its
 // retransmission, which puts it in flight again.
-import { EMPTY_ARRAYS, type SentArrays, type SentPool } from './sentpool.ts';
+import { type AckEffect, EMPTY_ARRAYS, type SentArrays, type SentPool } from './sentpool.ts';
 import { seqAdd, seqDiff, seqLe, seqLt } from './seq.ts';
 
 export const SentFlag = { SACKED: 1, LOST: 2, RETRANSMITTED: 4, FIN: 8, PROBE: 16 } as const;
 
 const NONE = -1;
 const FIRST_SIZE = 16;
-
-/** What one acknowledgement did; reused, reset by `SentSegments.beginAck`. */
-export interface AckEffect {
-  /** Bytes newly known to be delivered, cumulatively or selectively. */
-  delivered: number;
-  /** Latest transmission time among segments newly delivered that were sent once, or -1. */
-  sentAt: number;
-  /** A segment never retransmitted was delivered below one delivered before (RFC 8985 6.2 step 2). */
-  reordered: boolean;
-}
 
 export class SentSegments {
   count = 0;
@@ -34,7 +24,8 @@ export class SentSegments {
   rackRtt = 0;
   rackFack = 0;
   minRtt: number = Number.POSITIVE_INFINITY;
-  readonly effect: AckEffect = { delivered: 0, sentAt: -1, reordered: false };
+  /** Of the acknowledgement being processed; all connections share it. */
+  readonly effect: AckEffect;
   #fackValid = false;
   #head = 0;
   #mask = -1;
@@ -53,6 +44,7 @@ export class SentSegments {
 
   constructor(pool: SentPool) {
     this.#pool = pool;
+    this.effect = pool.effect;
   }
 
   /** RFC 6675 pipe: sequence space believed to be in the network. */

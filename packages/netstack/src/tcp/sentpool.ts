@@ -1,4 +1,5 @@
-// The arrays behind rings of sent segments, kept for reuse so that a connection with nothing in flight holds none.
+// What the scoreboards of all connections share: the arrays behind rings of sent segments, kept for reuse so that a
+// connection with nothing in flight holds none, and the outcome of the acknowledgement being processed.
 
 /** The arrays of one ring. */
 export class SentArrays {
@@ -25,8 +26,19 @@ export const EMPTY_ARRAYS: SentArrays = new SentArrays(0);
 /** Unused rings kept per size. */
 const POOL_DEPTH = 16;
 
+/** What one acknowledgement did; reused, reset by `SentSegments.beginAck`. */
+export interface AckEffect {
+  /** Bytes newly known to be delivered, cumulatively or selectively. */
+  delivered: number;
+  /** Latest transmission time among segments newly delivered that were sent once, or -1. */
+  sentAt: number;
+  /** A segment never retransmitted was delivered below one delivered before (RFC 8985 6.2 step 2). */
+  reordered: boolean;
+}
+
 /** Rings of connections that have nothing in flight, for those that have. */
 export class SentPool {
+  readonly effect: AckEffect = { delivered: 0, sentAt: -1, reordered: false };
   readonly #free = new Map<number, SentArrays[]>();
 
   take(size: number): SentArrays {

@@ -95,7 +95,8 @@ function foldPeers(previous: Peers, message: MapResponse, wallNow: number): Peer
   };
   for (const id of message.PeersRemoved ?? []) changed = peers.delete(id) || changed;
   const owners = ownersOfKeys(peers, message);
-  for (const node of message.PeersChanged ?? []) {
+  for (const given of message.PeersChanged ?? []) {
+    const node = slim(given);
     if (isValid(node) && claimKey(owners, node, peers.get(node.ID))) set(node);
   }
   for (const [id, seen] of Object.entries(message.PeerSeenChange ?? {})) {
@@ -121,7 +122,8 @@ function replacePeers(previous: Peers, list: readonly Node[]): Peers {
   const peers = new Map<NodeID, Node>();
   const owners = new Map<string, NodeID>();
   let same = 0;
-  for (const node of list) {
+  for (const given of list) {
+    const node = slim(given);
     if (!isValid(node) || !claimKey(owners, node)) continue;
     const old = previous.get(node.ID);
     const kept = keepIfEqual(old, node);
@@ -134,6 +136,14 @@ function replacePeers(previous: Peers, list: readonly Node[]): Peers {
 function byText(peers: Peers, text: string): Node | undefined {
   const id = parseNodeID(text);
   return id === undefined ? undefined : peers.get(id);
+}
+
+/** Most nodes route their own addresses and no more: those that say so twice keep one list. */
+function slim(node: Node): Node {
+  const { Addresses, AllowedIPs } = node;
+  return AllowedIPs !== undefined && deepEqual(AllowedIPs, Addresses)
+    ? { ...node, AllowedIPs: Addresses }
+    : node;
 }
 
 /** Entries with ID 0 or without a key are to be ignored. */

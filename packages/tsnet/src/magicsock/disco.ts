@@ -58,8 +58,8 @@ export interface DiscoOptions {
 
 /** One disco key and who has it: several nodes may share one. */
 interface Contact {
-  readonly key: Uint8Array;
-  readonly peers: Set<Peer>;
+  readonly key: DiscoPublic;
+  peers: readonly Peer[];
   sharedKey: Uint8Array | undefined;
 }
 
@@ -96,12 +96,12 @@ export class Disco {
   addPeer(peer: Peer): void {
     if (isZeroKey(peer.discoKey)) return;
     const key = publicBytes(peer.discoKey);
-    let contact = this.#contacts.get(key);
+    const contact = this.#contacts.get(key);
     if (!contact) {
-      contact = { key, peers: new Set(), sharedKey: undefined };
-      this.#contacts.set(key, contact);
+      this.#contacts.set(key, { key: peer.discoKey, peers: [peer], sharedKey: undefined });
+    } else if (!contact.peers.includes(peer)) {
+      contact.peers = [...contact.peers, peer];
     }
-    contact.peers.add(peer);
   }
 
   /** The disco key is given because the peer may have another one by now. */
@@ -110,15 +110,15 @@ export class Disco {
     const key = publicBytes(disco);
     const contact = this.#contacts.get(key);
     if (!contact) return;
-    contact.peers.delete(peer);
-    if (contact.peers.size === 0) this.#contacts.delete(key);
+    contact.peers = contact.peers.filter((one) => one !== peer);
+    if (contact.peers.length === 0) this.#contacts.delete(key);
   }
 
   /** Takes an envelope (isDisco was asked) that came through a relay from the path's peer. */
   receiveRelayed(envelope: Uint8Array, path: RelayPath): void {
     const contact = this.#contacts.get(discoSender(envelope));
     // The relay vouches for the node key; a disco key of some other node is none of its business.
-    if (!contact?.peers.has(path.peer)) {
+    if (!contact?.peers.includes(path.peer)) {
       this.ignored++;
       return;
     }
@@ -272,7 +272,8 @@ export class Disco {
   }
 
   #sharedKey(contact: Contact | RelayContact): Uint8Array {
-    contact.sharedKey ??= this.#compute(contact.key);
+    const { key } = contact;
+    contact.sharedKey ??= this.#compute(typeof key === 'string' ? publicBytes(key) : key);
     return contact.sharedKey;
   }
 

@@ -13,7 +13,8 @@ const LINK_LOCAL_V6 = {
 
 export class Endpoint {
   readonly peer: Peer;
-  readonly #relayPaths: Map<number, RelayPath> = new Map();
+  /** One for each region that anything went through. */
+  #relayPaths: RelayPath[] | undefined;
   /** Relay region the peer was last heard through; 0: none, or the relay said it left. */
   #heardRegion = 0;
   #direct: DirectPath | undefined;
@@ -79,10 +80,10 @@ export class Endpoint {
   }
 
   relayPath(region: number): RelayPath {
-    let path = this.#relayPaths.get(region);
+    let path = this.#relayPaths?.find((one) => one.region === region);
     if (!path) {
       path = { kind: 'relay', region, peer: this.peer };
-      this.#relayPaths.set(region, path);
+      this.#relayPaths = [...(this.#relayPaths ?? []), path];
     }
     return path;
   }

@@ -15,7 +15,7 @@ import {
   isDisco,
 } from '@cove/protocol/disco';
 import { GENEVE_HEADER_LENGTH, geneveProtocol, geneveVni } from '@cove/protocol/geneve';
-import { type DiscoPublic, isZeroKey } from '@cove/protocol/keys';
+import { type DiscoPublic, isZeroKey, publicBytes } from '@cove/protocol/keys';
 import { formatAddr } from '@cove/protocol/netaddr';
 import { isStun } from '@cove/protocol/stun';
 import type { DERPMap } from '@cove/protocol/tailcfg';
@@ -264,7 +264,7 @@ export class Magicsock {
       const endpoint = this.#endpoints.get(peer);
       this.#disco.removePeer(peer, peer.discoKey);
       this.#peerRelays.forgetPeer(peer);
-      this.#peers.delete(peer.keyBytes);
+      this.#peers.delete(publicBytes(peer.key));
       this.#endpoints.delete(peer);
       if (endpoint) {
         endpoint.close();
@@ -274,7 +274,7 @@ export class Magicsock {
     }
     for (const peer of changes.added) {
       const endpoint = new Endpoint(peer);
-      this.#peers.set(peer.keyBytes, endpoint);
+      this.#peers.set(publicBytes(peer.key), endpoint);
       this.#endpoints.set(peer, endpoint);
       this.#disco.addPeer(peer);
     }

@@ -1,48 +1,84 @@
-// Raw 32-byte keys as map keys, looked up in packets without making a string.
+// Raw 32-byte keys as map keys, looked up in packets without making a string. The keys lie one after the other in one
+// array: an array object for each would take several times their size.
 
-interface Entry<V> {
-  readonly key: Uint8Array;
-  value: V;
-  next: Entry<V> | undefined;
-}
+const KEY_LENGTH = 32;
+const NONE = -1;
 
-/** Keys are not copied: they must not change while in the map. */
 export class KeyMap<V> {
-  /** By the first 53 bits; keys that share them are chained. */
-  readonly #entries: Map<number, Entry<V>> = new Map();
+  /** Slots by the first 53 bits of the key; keys that share them are chained. */
+  readonly #slots: Map<number, number> = new Map();
+  readonly #values: (V | undefined)[] = [];
+  readonly #free: number[] = [];
+  #keys = new Uint8Array(4 * KEY_LENGTH);
+  #next = new Int32Array(4);
 
   /** The value of the key at bytes[offset, offset + 32). */
   get(bytes: Uint8Array, offset = 0): V | undefined {
-    return this.#find(bytes, offset)?.value;
+    const slot = this.#find(indexOf(bytes, offset), bytes, offset);
+    return slot === NONE ? undefined : this.#values[slot];
   }
 
+  /** The key is copied. */
   set(key: Uint8Array, value: V): void {
-    const found = this.#find(key, 0);
-    if (found) found.value = value;
-    else {
-      const index = indexOf(key, 0);
-      this.#entries.set(index, { key, value, next: this.#entries.get(index) });
+    const index = indexOf(key, 0);
+    let slot = this.#find(index, key, 0);
+    if (slot === NONE) {
+      slot = this.#free.pop() ?? this.#values.length;
+      if (slot === this.#next.length) this.#grow();
+      this.#keys.set(key.subarray(0, KEY_LENGTH), slot * KEY_LENGTH);
+      this.#next[slot] = this.#slots.get(index) ?? NONE;
+      this.#slots.set(index, slot);
     }
+    this.#values[slot] = value;
   }
 
   delete(key: Uint8Array): void {
     const index = indexOf(key, 0);
-    let kept: Entry<V> | undefined;
-    for (let e = this.#entries.get(index); e; e = e.next) {
-      if (!equals(e.key, key, 0)) kept = { key: e.key, value: e.value, next: kept };
-    }
-    if (kept) this.#entries.set(index, kept);
-    else this.#entries.delete(index);
+    const slot = this.#find(index, key, 0);
+    if (slot === NONE) return;
+    const first = this.#slots.get(index)!;
+    const after = this.#next[slot]!;
+    if (first !== slot) {
+      let before = first;
+      while (this.#next[before] !== slot) before = this.#next[before]!;
+      this.#next[before] = after;
+    } else if (after === NONE) this.#slots.delete(index);
+    else this.#slots.set(index, after);
+    this.#values[slot] = undefined;
+    this.#free.push(slot);
+    if (this.#slots.size === 0) this.clear();
   }
 
   clear(): void {
-    this.#entries.clear();
+    this.#slots.clear();
+    this.#values.length = 0;
+    this.#free.length = 0;
+    this.#keys = new Uint8Array(4 * KEY_LENGTH);
+    this.#next = new Int32Array(4);
   }
 
-  #find(bytes: Uint8Array, offset: number): Entry<V> | undefined {
-    let e = this.#entries.get(indexOf(bytes, offset));
-    while (e && !equals(e.key, bytes, offset)) e = e.next;
-    return e;
+  #find(index: number, bytes: Uint8Array, offset: number): number {
+    let slot = this.#slots.get(index) ?? NONE;
+    while (slot !== NONE && !this.#equals(slot, bytes, offset)) slot = this.#next[slot]!;
+    return slot;
+  }
+
+  /** Public keys: nothing here is secret. */
+  #equals(slot: number, bytes: Uint8Array, offset: number): boolean {
+    const at = slot * KEY_LENGTH;
+    for (let i = 0; i < KEY_LENGTH; i++) {
+      if (this.#keys[at + i] !== bytes[offset + i]) return false;
+    }
+    return true;
+  }
+
+  #grow(): void {
+    const keys = new Uint8Array(2 * this.#keys.length);
+    const next = new Int32Array(2 * this.#next.length);
+    keys.set(this.#keys);
+    next.set(this.#next);
+    this.#keys = keys;
+    this.#next = next;
   }
 }
 
@@ -51,10 +87,4 @@ function indexOf(bytes: Uint8Array, at: number): number {
     ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
   const low = (bytes[at + 4]! << 13) | (bytes[at + 5]! << 5) | (bytes[at + 6]! >> 3);
   return high * 0x200000 + low;
-}
-
-/** Public keys: nothing here is secret. */
-function equals(key: Uint8Array, bytes: Uint8Array, offset: number): boolean {
-  for (let i = 0; i < 32; i++) if (key[i] !== bytes[offset + i]) return false;
-  return true;
 }
