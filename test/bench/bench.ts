@@ -29,6 +29,7 @@ import {
 import type { PeerProcess } from './peerprocess.ts';
 import { writeProfiles } from './profile.ts';
 import { type Facts, ResultBook, type Results, readResults } from './results.ts';
+import { stockStarts } from './stockstart.ts';
 import { type Tailnet, Testbed } from './testbed.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -105,6 +106,7 @@ class Bench {
       this.#add(pairing, { 'handshake.rate': await handshakeRate(flavour, file) });
     }
     if (!FULL.has(pairing)) return;
+    if (cases.has('start')) this.#add(pairing, await stockStarts(flavour, this.#bed.alone));
     if (cases.has('idle')) {
       const tailnet = await this.#tailnet('cove');
       await using pair = await startPair(flavours, this.#bed.direct, tailnet, 'direct');
@@ -189,6 +191,7 @@ async function main(): Promise<void> {
       ['benchpeer', CURRENT_RELEASE],
       ['wireguard-go', CURRENT_RELEASE],
       ['derper', CURRENT_RELEASE],
+      ['testcontrol', CURRENT_RELEASE],
     ],
   });
   if (why !== false) throw new TypeError(why);

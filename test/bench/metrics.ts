@@ -32,6 +32,10 @@ export type MetricName =
   | 'handshake.rate'
   | 'start.process'
   | 'start.up'
+  | 'start.stock.new'
+  | 'start.stock.kept'
+  | 'start.stock.mapped'
+  | 'start.stock.noUdp'
   | 'rss.first'
   | 'rss.further'
   | 'rss.stream8.peak'
@@ -76,6 +80,10 @@ export const METRICS: Readonly<Record<MetricName, Metric>> = {
   'handshake.rate': metric('handshake', 'WireGuard handshakes answered, in memory', '1/s', up),
   'start.process': metric('start', 'process start to Running', 's', down),
   'start.up': metric('start', 'up() to Running', 's', down),
+  'start.stock.new': metric('start', 'process start to Running, stock control', 's', down),
+  'start.stock.kept': metric('start', 'the same, state kept', 's', down),
+  'start.stock.mapped': metric('start', 'the same, new state, port mapping on', 's', down),
+  'start.stock.noUdp': metric('start', 'the same, new state, no UDP passes', 's', down),
   'rss.first': metric('start', 'RSS with one node', 'MiB', down),
   'rss.further': metric('nodes', 'RSS per further node in the process', 'MiB', down),
   'rss.stream8.peak': metric('stream', 'RSS, peak of eight connections, larger end', 'MiB', down),

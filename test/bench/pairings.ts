@@ -48,18 +48,38 @@ export interface Pair extends AsyncDisposable {
 }
 
 /** Environment of stock programs: nothing leaves the machine. */
-const QUIET = { TS_NO_LOGS_NO_SUPPORT: 'true', TS_DISABLE_PORTMAPPER: '1' };
+const QUIET = { TS_NO_LOGS_NO_SUPPORT: 'true' };
 
 let started = 0;
+
+export interface Start {
+  /** Name and state directory; absent: new ones. */
+  readonly identity?: Identity;
+  readonly portMapping?: boolean;
+}
+
+export interface Identity {
+  readonly hostname: string;
+  readonly dir: string;
+}
+
+export function newIdentity(host: Host): Identity {
+  const hostname = `bench-${++started}`;
+  return { hostname, dir: mkdtempSync(join(host.dir, `${hostname}-`)) };
+}
 
 export async function startPeer(
   flavour: Flavour,
   host: Host,
   tailnet: Tailnet,
+  { identity, portMapping = false }: Start = {},
 ): Promise<PeerProcess> {
-  const hostname = `bench-${++started}`;
-  const dir = mkdtempSync(join(host.dir, `${hostname}-`));
-  const env = { ...QUIET, TS_AUTHKEY: tailnet.authKey };
+  const { hostname, dir } = identity ?? newIdentity(host);
+  const env = {
+    ...QUIET,
+    TS_DISABLE_PORTMAPPER: portMapping ? '0' : '1',
+    TS_AUTHKEY: tailnet.authKey,
+  };
   if (flavour === 'go') {
     const args = ['-hostname', hostname, '-dir', dir, '-control-url', tailnet.controlUrl];
     return PeerProcess.start(host, [peerPath('benchpeer'), ...args], env);

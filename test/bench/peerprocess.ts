@@ -122,6 +122,14 @@ export class PeerProcess {
     };
   }
 
+  /** Ends it as a crash would: its tailnet is told nothing, its state stays. */
+  async kill(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const ended = new Promise((done) => this.#child.once('close', done));
+    this.#child.kill('SIGKILL');
+    await ended;
+  }
+
   /** Leaves its tailnet and ends; is killed if it does not. */
   async end(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;

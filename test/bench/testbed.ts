@@ -31,6 +31,7 @@ export class Testbed implements AsyncDisposable {
   readonly #center: Host;
   readonly direct: Hosts;
   #relayed: Hosts | undefined;
+  #alone: Host | undefined;
   #tailnets = 0;
 
   constructor() {
@@ -45,6 +46,12 @@ export class Testbed implements AsyncDisposable {
       server: await this.#addBlocked('server-noudp'),
     };
     return this.#relayed;
+  }
+
+  /** A machine that has to do with none of the others. */
+  get alone(): Host {
+    this.#alone ??= this.#lab.addHost('alone');
+    return this.#alone;
   }
 
   async #addBlocked(name: string): Promise<Host> {
