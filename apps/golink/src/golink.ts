@@ -9,7 +9,15 @@ import { GolinkError } from './errors.ts';
 import { pathEscape } from './escape.ts';
 import { type Link, trimPunctuation } from './links.ts';
 import { DEFAULT_SCHEMES, schemeSet } from './location.ts';
-import { destinationOf, findLink, resolveArgument, splitPath } from './lookup.ts';
+import {
+  destinationOf,
+  findLink,
+  leadsInCircles,
+  ownPath,
+  resolveArgument,
+  splitPath,
+  tooLong,
+} from './lookup.ts';
 import { ailment, METRICS_TYPE, Metrics } from './metrics.ts';
 import { redirect, redirectPage } from './redirect.ts';
 import { Pages } from './routes.ts';
@@ -139,16 +147,35 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
     query: string,
   ): void | Promise<void> {
     const destination = destinationOf(link);
-    const visited = { path, query, host: req.headers.host ?? '', schemes };
+    const host = req.headers.host ?? '';
+    const visited = { path, query, host, schemes };
     if (destination.usesUser || countVisitors)
       return login(req).then((user) => {
         store.clicks.count(link.id, user);
         metrics.click(link.short);
-        redirect(res, destination.locate({ ...visited, user, now: now() }));
+        return leave(res, link, destination.locate({ ...visited, user, now: now() }), host, user);
       });
     store.clicks.count(link.id);
     metrics.click(link.short);
-    redirect(res, destination.locate({ ...visited, user: undefined, now: now() }));
+    return leave(res, link, destination.locate({ ...visited, user: undefined, now: now() }), host);
+  }
+
+  /** What leads to a link here is followed on, so that nobody is sent in circles. */
+  function leave(
+    res: ServerResponse,
+    link: Link,
+    location: string,
+    host: string,
+    user?: string,
+  ): void | Promise<void> {
+    const names = [hostname.toLowerCase(), host.toLowerCase()];
+    const path = ownPath(location, names);
+    if (path === undefined) return redirect(res, location);
+    const visit = { user, host, schemes, now: now() };
+    return leadsInCircles(store, path, names, visit).then((circles) => {
+      if (circles) throw tooLong(`${hostname}/${link.short}`);
+      redirect(res, location);
+    });
   }
 
   /** A lookup that fails makes an anonymous caller: links work for everyone. */

@@ -210,3 +210,47 @@ test('long, odd and broken request targets give an answer', async () => {
     assert.ok(status >= 200 && status < 500, `${path.slice(0, 40)}: ${status}`);
   }
 });
+
+test('links that lead to each other in a circle are an error with a sentence, not a redirect without end', async () => {
+  await using go = await startService();
+  const host = 'go.tail1.ts.net';
+  const links: Record<string, string> = {
+    self: '/self',
+    grows: '/grows/more',
+    named: 'http://go/named',
+    whole: `https://${host}/whole`,
+    a: '/b?x=1',
+    b: 'http://GO/c',
+    c: '/A.',
+    me: '/{{.User}}',
+    once: '{{if .Path}}https://out.example/{{else}}/once/p{{end}}',
+    broken: '/invalid',
+    invalid: '/{{.Nothing}}',
+    missing: '/nowhere',
+    page: '/.all',
+    home: 'http://go',
+    elsewhere: 'http://other/elsewhere',
+    relative: 'relative',
+  };
+  for (let i = 0; i < 12; i++) links[`chain${i}`] = i === 0 ? 'https://end/' : `/chain${i - 1}`;
+  for (const [short, long] of Object.entries(links)) await go.save(short, long);
+  const circles = ['self', 'grows', 'named', 'whole', 'a', 'b', 'c', 'chain10', 'chain11'];
+  for (const short of Object.keys(links)) {
+    const { status, location, body } = await go.get(`/${short}`, { host });
+    if (circles.includes(short)) {
+      assert.deepEqual([status, location], [500, undefined], short);
+      assert.match(body, /^go\/\w+ leads through more than 10 links, .* Change where one/);
+    } else assert.equal(status, short === 'invalid' ? 500 : 302, short);
+  }
+  // By a name of ours that this visitor did not use the browser goes on.
+  assert.equal((await go.get('/whole', { host: 'go' })).status, 302);
+});
+
+test('a refused form says what to do, in a page and in the form itself', async () => {
+  await using go = await startService();
+  await go.save('x', 'http://x/');
+  const again = /Nothing was done[^<]*invalid XSRF token[^<]*Send it again/;
+  for (const path of ['/', '/.edit/x', '/.delete/x', '/.tokens', '/.restore/1'])
+    assert.match((await go.post(path, { ...FORM, xsrf: 'old' }, BROWSER)).body, again, path);
+  assert.equal((await go.post('/', { ...FORM, xsrf: 'old' })).body, 'invalid XSRF token\n');
+});

@@ -3,6 +3,7 @@ import { compile, type Destination, type Visit } from './destination.ts';
 import { GolinkError } from './errors.ts';
 import { type Link, linkId, trimPunctuation } from './links.ts';
 import type { Store } from './store/store.ts';
+import { readTarget } from './target.ts';
 
 /** `/who/p/q` -> `who` and `p/q`. */
 export interface LinkPath {
@@ -80,7 +81,48 @@ export async function resolveArgument(
     if (next === undefined) return location;
     path = next;
   }
-  throw new GolinkError('ERR_LOOP', `${argument} leads through more than ${MAX_HOPS} links.`);
+  throw tooLong(argument);
+}
+
+/** `name`: as somebody typed it. */
+export function tooLong(name: string): GolinkError {
+  return new GolinkError(
+    'ERR_LOOP',
+    `${name} leads through more than ${MAX_HOPS} links, in a circle perhaps. Change where one of them leads.`,
+  );
+}
+
+/** The part behind the host where a Location is an address here: one without host, or with one of the names. */
+export function ownPath(location: string, names: readonly string[]): string | undefined {
+  if (location.startsWith('/')) return location.startsWith('//') ? undefined : location;
+  const host = /^https?:\/\/([^/?#]*)/i.exec(location);
+  if (host === null || !names.includes(host[1]!.toLowerCase())) return undefined;
+  return location.slice(host[0].length);
+}
+
+/** Whether a path here leads through too many links before it leaves, or shows something. */
+export async function leadsInCircles(
+  store: Pick<Store, 'find'>,
+  path: string,
+  names: readonly string[],
+  visit: Omit<Visit, 'path' | 'query'>,
+): Promise<boolean> {
+  let next: string | undefined = path;
+  for (let hop = 1; hop < MAX_HOPS; hop++) {
+    const target = next === undefined ? undefined : readTarget(next.replace(/#.*$/s, ''));
+    if (target === undefined || target.path.startsWith('/.')) return false;
+    const { short, rest } = splitPath(target.path);
+    const link = await findLink(store, short);
+    if (link === undefined) return false;
+    try {
+      const location = destinationOf(link).locate({ ...visit, path: rest, query: target.query });
+      next = ownPath(location, names);
+    } catch {
+      // Whoever gets there is told.
+      return false;
+    }
+  }
+  return next !== undefined;
 }
 
 function argumentPath(argument: string, hostname: string): string {

@@ -22,10 +22,17 @@ const MOUNTS: readonly Mount[] = [
 
 export class Pages {
   readonly #desk: Desk;
+  readonly #api: Api;
   readonly #app: Express;
 
   constructor(options: PagesOptions) {
-    this.#desk = new Desk(options);
+    const desk = new Desk(options);
+    const { store, access, title, log } = options;
+    this.#desk = desk;
+    this.#api = new Api({
+      ...{ store, access, title, log, editor: desk.editor },
+      caller: (req) => desk.caller(req),
+    });
     this.#app = this.#routes();
   }
 
@@ -42,18 +49,16 @@ export class Pages {
     return notFound(this.#desk, req, res, short);
   }
 
-  /** Any error as an answer: a page for browsers, a line of text for others. */
+  /** Any error as an answer: a page for browsers, JSON of the API, a line of text for others. */
   problem(req: IncomingMessage, res: ServerResponse, error: unknown): void {
-    this.#desk.problem(req, res, error);
+    if (/^\/\.api\/v1(?:[/?]|$)/.test(req.url ?? '')) this.#api.refuse(req, res, error);
+    else this.#desk.problem(req, res, error);
   }
 
   #routes(): Express {
     const desk = this.#desk;
-    const { store, access, title, log, callers, hosts } = desk.options;
-    const api = new Api({
-      ...{ store, access, title, log, editor: desk.editor },
-      caller: (req) => desk.caller(req),
-    });
+    const { callers, hosts } = desk.options;
+    const api = this.#api;
     const app = express();
     app.disable('x-powered-by').disable('etag').set('query parser', false);
     app.enable('case sensitive routing').enable('strict routing');

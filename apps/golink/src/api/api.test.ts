@@ -299,8 +299,11 @@ test("another site's page, and a page under a foreign name, change nothing throu
     { ...json, origin: 'http://evil.example' },
     { ...json, host: 'evil.example' },
   ] as Record<string, string>[]) {
-    const { status } = await go.send('POST', `${ROOT}/links`, body, headers);
-    assert.ok(status === 403 || status === 421, String(status));
+    const answer = await go.send('POST', `${ROOT}/links`, body, headers);
+    assert.ok(answer.status === 403 || answer.status === 421, String(answer.status));
+    assert.equal(answer.headers['content-type'], 'application/json');
+    const { error } = JSON.parse(answer.body) as { error: { code: string; message: string } };
+    assert.match(`${error.code}: ${error.message}`, /^ERR_(?:CROSS_SITE|FOREIGN_HOST): [A-Z].*\.$/);
   }
   assert.equal((await call(go, 'GET', '/links')).body['total'], 0);
 });

@@ -61,7 +61,7 @@ export class Api {
       }
       respond(req, res, await this.#run(req, path, search));
     } catch (error) {
-      this.#refuse(req, res, error);
+      this.refuse(req, res, error);
     }
   }
 
@@ -110,7 +110,8 @@ export class Api {
     return token;
   }
 
-  #refuse(req: IncomingMessage, res: ServerResponse, error: unknown): void {
+  /** Any error as the answer to a request of the API. */
+  refuse(req: IncomingMessage, res: ServerResponse, error: unknown): void {
     const known = error instanceof GolinkError || error instanceof WebError;
     if (!known || error.code.startsWith('ERR_DATABASE'))
       this.#options.log(

@@ -133,8 +133,7 @@ export class Desk {
     }
     res.statusCode = status;
     if (wantsHtml(req)) {
-      const shown = message === NOT_FOUND ? 'There is no page or link at this address.' : message;
-      this.send(res, problemPage(this.sceneOf(res, who), status, shown));
+      this.send(res, problemPage(this.sceneOf(res, who), status, spelledOut(message)));
       return;
     }
     res.setHeader('Content-Type', 'text/plain; charset=utf-8');
@@ -162,4 +161,15 @@ export function queryOf(req: Request, name: string): string {
 
 export function sentence(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+const SPELLED_OUT: Readonly<Record<string, string>> = {
+  [NOT_FOUND]: 'There is no page or link at this address.',
+  'invalid XSRF token':
+    'Nothing was done, because of an invalid XSRF token: the form was open for more than a day, or was not made for you. Send it again from its page.',
+};
+
+/** For people, what golink says to programs in few words. */
+export function spelledOut(message: string): string {
+  return SPELLED_OUT[message] ?? message;
 }

@@ -9,7 +9,15 @@ import { deletedPage, savedPage } from '../pages/detail.ts';
 import { redirectPage } from '../redirect.ts';
 import { changesOf } from '../store/history.ts';
 import { countedLink } from '../store/listing.ts';
-import { type Desk, type Mount, NOT_FOUND, nameOf, queryOf, wantsHtml } from './desk.ts';
+import {
+  type Desk,
+  type Mount,
+  NOT_FOUND,
+  nameOf,
+  queryOf,
+  spelledOut,
+  wantsHtml,
+} from './desk.ts';
 import { readEdit } from './editform.ts';
 import { homeFor } from './home.ts';
 import { linkPage } from './linkpage.ts';
@@ -75,7 +83,7 @@ async function save(desk: Desk, editor: Editor, req: Request, res: Response): Pr
       throw error;
     // The form again, with what was typed.
     const caller = await desk.caller(req);
-    const draft = { short, long, problem: error.message };
+    const draft = { short, long, problem: spelledOut(error.message) };
     res.status(error.status);
     desk.send(res, await homeFor(desk, desk.sceneOf(res, caller.who), caller, { draft }));
   }
@@ -106,7 +114,7 @@ async function edit(desk: Desk, req: Request, res: Response, name: string): Prom
       desk.send(res, await homeFor(desk, scene, caller, { draft }));
       return;
     }
-    const problem = { code: error.code, message: error.message };
+    const problem = { code: error.code, message: spelledOut(error.message) };
     desk.send(res, await linkPage(desk, scene, now, caller, { typed: typed.fields, problem }));
   }
 }

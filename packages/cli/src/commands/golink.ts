@@ -42,6 +42,11 @@ interface ServeOptions {
   readonly verbose?: true;
 }
 
+const HTTPS_HELP = `
+HTTPS: port 80 serves plain HTTP, inside the tunnel. With --tls-cert and --tls-key, on any tailnet, port 443 serves HTTPS
+under the names in the certificate and port 80 redirects there. This node asks its network for no certificate: Tailscale's
+are not fetched yet, and cove control and Headscale issue none.`;
+
 export function golinkCommand(): Command {
   const golink = new Command('golink')
     .description('serve go/ links on a tailnet you already have')
@@ -77,6 +82,7 @@ export function golinkCommand(): Command {
     )
     .addOption(jsonOption())
     .addOption(verboseOption())
+    .addHelpText('after', HTTPS_HELP)
     .action(serve);
   for (const command of [...moveCommands(), ...manageCommands()]) golink.addCommand(command);
   return golink;
