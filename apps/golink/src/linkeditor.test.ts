@@ -4,7 +4,8 @@ import { Access, type Caller } from './access.ts';
 import { GolinkError } from './errors.ts';
 import { LinkEditor } from './linkeditor.ts';
 import { changesOf } from './store/history.ts';
-import { countedLink, countLinks, deletedLinks, listLinks, searchLinks } from './store/listing.ts';
+import { countedLink, countLinks, deletedLinks, listLinks } from './store/listing.ts';
+import { searchLinks } from './store/search.ts';
 import { Store } from './store/store.ts';
 
 const START = Date.parse('2022-06-02T01:02:03Z');

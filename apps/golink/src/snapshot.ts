@@ -21,7 +21,7 @@ export interface ImportProgress {
 }
 
 export interface ImportOptions {
-  /** Called after each batch. */
+  /** Called every 500 links, and once everything is in. */
   readonly onProgress?: (progress: ImportProgress) => void;
   /** What destinations may begin with, in lower case; others are taken, and noted. `DEFAULT_SCHEMES` unless given. */
   readonly schemes?: ReadonlySet<string>;
@@ -54,7 +54,10 @@ export interface ImportReport {
   readonly unresolvable: readonly ImportNote[];
 }
 
-const BATCH = 1_000;
+/** Links of one transaction. */
+const BATCH = 2_000;
+/** Lines between two reports of progress. */
+const TOLD = 500;
 /** Counts of clicks in one line, and how many are written at once. */
 const CLICK_LINE = 500;
 const CLICK_BATCH = 5_000;
@@ -110,13 +113,16 @@ export async function importSnapshot(
   let clicks: StatsRow[] = [];
   let bytes = 0;
 
+  const tell = (): void => {
+    const { lines, added, unchanged } = report;
+    options.onProgress?.({ lines, bytes, added, unchanged });
+  };
   const settle = async (): Promise<void> => {
     options.signal?.throwIfAborted();
     const links = batch;
     batch = [];
     if (links.length > 0) await addLinks(store, links, actor, progress, options);
-    const { lines, added, unchanged } = report;
-    options.onProgress?.({ lines, bytes, added, unchanged });
+    tell();
   };
   const settleClicks = async (): Promise<void> => {
     await settle();
@@ -128,6 +134,7 @@ export async function importSnapshot(
     report.lines++;
     batch.push({ link, line });
     if (batch.length >= BATCH) await settle();
+    else if (report.lines % TOLD === 0) tell();
   };
 
   let line = 0;

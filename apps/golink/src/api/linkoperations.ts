@@ -12,9 +12,8 @@ import {
   deletedLinks,
   type ListQuery,
   listLinks,
-  searchLinks,
-  suggestLinks,
 } from '../store/listing.ts';
+import { searchLinks, suggestLinks } from '../store/search.ts';
 import type { Store } from '../store/store.ts';
 import {
   CHANGE,

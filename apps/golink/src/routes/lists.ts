@@ -6,15 +6,9 @@ import type { Section } from '../pages/frame.ts';
 import { openSearch } from '../pages/help.ts';
 import { listPage } from '../pages/list.ts';
 import { searchPage, tagsPage } from '../pages/search.ts';
-import {
-  type CountedLink,
-  countLinks,
-  type ListQuery,
-  listLinks,
-  searchLinks,
-  suggestLinks,
-} from '../store/listing.ts';
+import { type CountedLink, countLinks, type ListQuery, listLinks } from '../store/listing.ts';
 import { nearLinks } from '../store/near.ts';
+import { searchLinks, suggestLinks } from '../store/search.ts';
 import { usedTags } from '../store/usage.ts';
 import { type Desk, type Mount, nameOf, queryOf, wantsHtml } from './desk.ts';
 

@@ -15,7 +15,8 @@ import { sql } from 'kysely';
 import { GolinkError } from '../errors.ts';
 import { newLink } from '../links.ts';
 import { changesOf, restoreAll } from './history.ts';
-import { countedLink, countLinks, listLinks, searchLinks } from './listing.ts';
+import { countedLink, countLinks, listLinks } from './listing.ts';
+import { searchLinks } from './search.ts';
 import { Store } from './store.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'golink-damage-'));

@@ -1,10 +1,10 @@
-// Lists of links, a page at a time, and search.
+// Lists of links, a page at a time.
 import { type RawBuilder, type SelectQueryBuilder, type SqlBool, sql } from 'kysely';
 import { GolinkError } from '../errors.ts';
-import { type Link, linkId } from '../links.ts';
+import type { Link } from '../links.ts';
 import type { Clicks } from './clicks.ts';
 import { fromRow, LINK_COLUMNS, type LinkRow } from './record.ts';
-import type { DatabaseKind, Tables } from './schema.ts';
+import type { Tables } from './schema.ts';
 import type { Store } from './store.ts';
 
 export interface CountedLink {
@@ -38,14 +38,13 @@ export interface Page {
   readonly next: string | undefined;
 }
 
-type Counted = LinkRow & { readonly clicks: number };
-type Reader = Store['database']['reader'];
+export type Counted = LinkRow & { readonly clicks: number };
 type LinkQuery<O> = SelectQueryBuilder<Tables, 'links', O>;
 
-const COLUMNS = [
+export const COLUMNS: readonly (`links.${keyof LinkRow}` | 'links.clicks')[] = [
   ...LINK_COLUMNS.map((column) => `links.${column}` as const),
   'links.clicks',
-] as const;
+];
 
 export function counted(clicks: Clicks, row: Counted): CountedLink {
   return { link: fromRow(row), clicks: row.clicks + clicks.unwritten(row.id) };
@@ -152,186 +151,8 @@ export async function deletedLinks(
   return rows.map((row) => ({ link: fromRow(row), at: row.deleted!, by: row.deleted_by }));
 }
 
-/**
- * Links that have every word of `text` in name, destination, owner, description, tags or other names. `owner:` and `tag:`
- * before a word ask for just that. First the link of that very name, then names that begin so, then the rest.
- */
-export async function searchLinks(
-  store: Store,
-  text: string,
-  limit: number,
-): Promise<readonly CountedLink[]> {
-  const found = new Map<string, CountedLink>();
-  const take = (rows: readonly Counted[]): void => {
-    for (const row of rows)
-      if (found.size < limit && !found.has(row.id)) found.set(row.id, counted(store.clicks, row));
-  };
-  const words = text.trim().split(/\s+/).filter(Boolean).slice(0, MAX_WORDS);
-  if (words.length === 0) return [];
-  if (words.length === 1 && !/^(?:owner|tag):/i.test(words[0]!)) {
-    const exact = await countedLink(store, linkId(words[0]!));
-    if (exact !== undefined) found.set(exact.link.id, exact);
-    take(await prefixed(store, words[0]!, limit));
-  }
-  if (found.size < limit) take(await matching(store, words, limit));
-  return [...found.values()];
-}
-
-/** Names that begin so, most used first. */
-export async function suggestLinks(
-  store: Store,
-  prefix: string,
-  limit: number,
-): Promise<readonly CountedLink[]> {
-  return (await prefixed(store, prefix, limit)).map((row) => counted(store.clicks, row));
-}
-
-const MAX_WORDS = 8;
-/** Of names that begin alike the most used are chosen among so many. */
-const PREFIXED = 1_000;
-
-async function prefixed(store: Store, prefix: string, limit: number): Promise<readonly Counted[]> {
-  const id = linkId(prefix);
-  if (id === '') return [];
-  return store.read(async (db) => {
-    const some = db
-      .selectFrom('links')
-      .select(COLUMNS)
-      .where('id', '>=', id)
-      .where('id', '<', `${id}\u{10ffff}`)
-      .where('deleted', 'is', null)
-      .orderBy('id')
-      .limit(PREFIXED)
-      .as('links');
-    return db
-      .selectFrom(some)
-      .selectAll()
-      .orderBy('clicks', 'desc')
-      .orderBy('short')
-      .limit(limit)
-      .execute();
-  });
-}
-
-/** Short words are looked for in names' beginnings, and everywhere in so many of the links most used. */
-const MOST_USED = 2_000;
-/** More than are asked for, so that the most used of them come first. */
-const CANDIDATES = 50;
-/** A search takes about so long at most and then gives what it has found; other work is let in every few milliseconds. */
-const SEARCH_MS = 1_000;
-const SLICE_MS = 8;
-const FIRST_SLICE = 4_000;
-
-async function matching(
-  store: Store,
-  words: readonly string[],
-  limit: number,
-): Promise<readonly Counted[]> {
-  const rows = await store.read(async (db, kind): Promise<readonly Counted[]> => {
-    if (kind === 'postgres') {
-      let query = living(db);
-      for (const word of words) query = query.where(like(word, kind));
-      return query.limit(CANDIDATES + limit).execute();
-    }
-    const owner = words.length === 1 ? /^owner:(.+@.+)$/i.exec(words[0]!)?.[1] : undefined;
-    if (owner !== undefined) {
-      const whole = await filtered(living(db), { owner })
-        .limit(CANDIDATES + limit)
-        .execute();
-      if (whole.length > 0) return whole;
-    }
-    const long = words.filter((word) => [...bare(word)].length >= 3);
-    const short = words.filter((word) => !long.includes(word));
-    return long.length > 0 ? slices(db, long, short, limit) : amongMostUsed(db, short, limit);
-  });
-  return [...rows]
-    .sort((a, b) => b.clicks - a.clicks || (a.short < b.short ? -1 : 1))
-    .slice(0, limit);
-}
-
-function living(db: Reader) {
-  return db.selectFrom('links').select(COLUMNS).where('links.deleted', 'is', null);
-}
-
-/** Goes through the full-text index by the rows' numbers, newest first, a part at a time. */
-async function slices(
-  db: Reader,
-  long: readonly string[],
-  short: readonly string[],
-  limit: number,
-): Promise<Counted[]> {
-  const found: Counted[] = [];
-  const match = long.map(fts).join(' ');
-  const { last } = await db
-    .selectFrom('links')
-    .select((eb) => eb.fn.max<number | null>('num').as('last'))
-    .executeTakeFirstOrThrow();
-  const wanted = CANDIDATES + limit;
-  const until = performance.now() + SEARCH_MS;
-  let width = FIRST_SLICE;
-  for (let high = last ?? 0; high > 0 && found.length < wanted; ) {
-    const began = performance.now();
-    if (began > until) break;
-    // The index takes only integers for bounds; a parameter is a double.
-    const { rows } = await sql<{ rowid: number }>`select rowid from links_search
-      where links_search match ${match} and rowid > ${sql.lit(high - width)} and rowid <= ${sql.lit(high)}
-      limit ${short.length > 0 ? -1 : wanted - found.length}`.execute(db);
-    const nums = JSON.stringify(rows.map(({ rowid }) => rowid));
-    let query = living(db).where(sql<boolean>`links.num in (select value from json_each(${nums}))`);
-    for (const word of short) query = query.where(like(word, 'sqlite'));
-    if (rows.length > 0) found.push(...(await query.limit(wanted - found.length).execute()));
-    high -= width;
-    const took = Math.max(performance.now() - began, 0.1);
-    width = Math.max(500, Math.floor(width * Math.min(8, SLICE_MS / took)));
-    await new Promise(setImmediate);
-  }
-  return found;
-}
-
-function amongMostUsed(db: Reader, words: readonly string[], limit: number): Promise<Counted[]> {
-  const some = living(db)
-    .select('links.deleted')
-    .orderBy('clicks', 'desc')
-    .orderBy('short')
-    .limit(MOST_USED)
-    .as('links');
-  let query = db.selectFrom(some).select(COLUMNS);
-  for (const word of words) query = query.where(like(word, 'sqlite'));
-  return query.limit(limit).execute();
-}
-
-const FIELD = /^(owner|tag):/i;
-
-function bare(word: string): string {
-  return word.replace(FIELD, '');
-}
-
-/** A word as SQLite's full-text query wants it. */
-function fts(word: string): string {
-  const field = FIELD.exec(word)?.[1]?.toLowerCase();
-  const quoted = `"${bare(word).replaceAll('"', '""').replaceAll('\0', '')}"`;
-  if (field === undefined) return quoted;
-  return `${field === 'tag' ? 'tags' : 'owner'} : ${quoted}`;
-}
-
-function like(word: string, kind: DatabaseKind) {
-  const field = FIELD.exec(word)?.[1]?.toLowerCase();
-  const pattern = `%${bare(word)
-    .replaceAll('\0', '')
-    .replace(/[\\%_]/g, '\\$&')}%`;
-  const text =
-    field === 'owner'
-      ? sql`links.owner`
-      : field === 'tag'
-        ? sql`links.tags`
-        : sql`(links.short || ' ' || links.long || ' ' || links.owner || ' ' || links.description || ' ' || links.tags || ' ' || links.aliases)`;
-  return kind === 'sqlite'
-    ? sql<boolean>`${text} like ${pattern} escape '\\'`
-    : sql<boolean>`${text} ilike ${pattern}`;
-}
-
 /** `order`: that the links are wanted in; without it whatever finds them soonest is done. */
-function filtered<O>(
+export function filtered<O>(
   query: LinkQuery<O>,
   filter: Omit<ListQuery, 'limit'>,
   order?: ListOrder,
@@ -378,7 +199,7 @@ function hasWord(column: 'editors', words: readonly string[]): RawBuilder<SqlBoo
   return sql`replace(${text}, ${` ${words[0]} `}, '') <> ${text}`;
 }
 
-function escapeLike(text: string): string {
+export function escapeLike(text: string): string {
   return text.replace(/[\\%_]/g, '\\$&');
 }
 

@@ -7,7 +7,8 @@ import { after, test } from 'node:test';
 import SqliteDatabase from 'better-sqlite3';
 import { GolinkError } from '../errors.ts';
 import { changesOf } from './history.ts';
-import { countedLink, countLinks, listLinks, searchLinks } from './listing.ts';
+import { countedLink, countLinks, listLinks } from './listing.ts';
+import { searchLinks } from './search.ts';
 import { Store } from './store.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'golink-migration-'));

@@ -1,7 +1,8 @@
 // Links whose names are nearly one that nobody has made: misspelt, cut off, or with something added. Looks names up by
 // their index only, so that it costs the same however many links there are.
 import { linkId } from '../links.ts';
-import { type CountedLink, countedLinks, suggestLinks } from './listing.ts';
+import { type CountedLink, countedLinks } from './listing.ts';
+import { suggestLinks } from './search.ts';
 import type { Store } from './store.ts';
 
 /** Longer names are not worth it: the names one letter away grow with the length. */

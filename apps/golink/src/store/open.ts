@@ -8,13 +8,16 @@ export function isPostgresAddress(database: string): boolean {
 
 /**
  * Opens and migrates. `database`: path of a SQLite file, `:memory:`, or a `postgres://` address. Throws GolinkError
- * ERR_DATABASE, ERR_DATABASE_CORRUPT or ERR_DATABASE_FOREIGN.
+ * ERR_DATABASE, ERR_DATABASE_CORRUPT or ERR_DATABASE_FOREIGN. `log`: told how far a long upgrade is.
  */
-export async function openDatabase(database: string): Promise<Database> {
+export async function openDatabase(
+  database: string,
+  log: (message: string) => void = () => {},
+): Promise<Database> {
   if (isPostgresAddress(database)) {
     const { openPostgres } = await import('./postgres.ts');
     return openPostgres(database);
   }
   const { openSqlite } = await import('./sqlite.ts');
-  return openSqlite(database);
+  return openSqlite(database, log);
 }

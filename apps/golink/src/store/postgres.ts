@@ -83,7 +83,7 @@ async function migrate(db: Kysely<Tables>, pool: pg.Pool, where: string): Promis
   const connection = await pool.connect();
   try {
     await connection.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
-    const provider = { getMigrations: async () => ({ ...migrations('postgres') }) };
+    const provider = { getMigrations: async () => ({ ...migrations('postgres', () => {}) }) };
     const { error } = await new Migrator({ db, provider }).migrateToLatest();
     if (error !== undefined) throw error;
     await indexForSearch(pool);

@@ -1,6 +1,7 @@
 // Tables and migrations, for SQLite and PostgreSQL. Times are seconds since the epoch, except in `changes`, where they
 // are milliseconds. Lists of words (tags, editors, aliases) are kept as one text with a blank between words.
 import { type ColumnType, type Generated, type Kysely, type Migration, sql } from 'kysely';
+import { makeSearchIndex } from './searchindex.ts';
 
 export interface LinkTable {
   num: Generated<number>;
@@ -69,12 +70,20 @@ export type ChangeKind = 'create' | 'update' | 'rename' | 'delete' | 'import' | 
 
 export type DatabaseKind = 'sqlite' | 'postgres';
 
-/** In order of their names. */
-export function migrations(kind: DatabaseKind): Readonly<Record<string, Migration>> {
+/** In order of their names. `tell`: called now and then with the share that is done. */
+export function migrations(
+  kind: DatabaseKind,
+  tell: (share: number) => void,
+): Readonly<Record<string, Migration>> {
   return {
     '2026-11-21-links': { up: (db) => firstTables(db, kind) },
     '2026-11-22-service': { up: (db) => serviceTables(db, kind) },
     '2026-11-23-totals': { up: totals },
+    '2026-11-24-search': {
+      up: async (db) => {
+        if (kind === 'sqlite') await makeSearchIndex(db, tell);
+      },
+    },
   };
 }
 
@@ -195,7 +204,6 @@ async function serviceTables(db: Kysely<unknown>, kind: DatabaseKind): Promise<v
     .addColumn('last_used', 'bigint')
     .addColumn('revoked', 'bigint')
     .execute();
-  if (isSqlite) await sqliteSearch(db);
 }
 
 /** What pages show of a million links without looking at each. */
@@ -211,24 +219,4 @@ async function totals(db: Kysely<unknown>): Promise<void> {
     "create index links_by_tags on links (tags) where tags > ''",
   ])
     await sql.raw(statement).execute(db);
-}
-
-/** A full-text index over what people search, in step by triggers: three letters anywhere in a word find it. */
-async function sqliteSearch(db: Kysely<unknown>): Promise<void> {
-  const columns = 'short, long, owner, description, tags, aliases';
-  const values = (row: string) =>
-    columns
-      .split(', ')
-      .map((column) => `${row}.${column}`)
-      .join(', ');
-  const remove = `insert into links_search (links_search, rowid, ${columns}) values ('delete', old.num, ${values('old')});`;
-  const add = `insert into links_search (rowid, ${columns}) values (new.num, ${values('new')});`;
-  const statements = [
-    `create virtual table links_search using fts5 (${columns}, content = 'links', content_rowid = 'num', tokenize = 'trigram')`,
-    `create trigger links_search_insert after insert on links begin ${add} end`,
-    `create trigger links_search_delete after delete on links begin ${remove} end`,
-    `create trigger links_search_update after update of ${columns} on links begin ${remove} ${add} end`,
-    `insert into links_search (links_search) values ('rebuild')`,
-  ];
-  for (const statement of statements) await sql.raw(statement).execute(db);
 }

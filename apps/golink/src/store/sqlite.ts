@@ -27,29 +27,39 @@ import type { Link } from '../links.ts';
 import { type Database, unusable } from './database.ts';
 import { fromRow, LINK_COLUMNS, type LinkRow } from './record.ts';
 import { migrations, type Tables } from './schema.ts';
+import { IN_PARTS, INDEX_LINKS } from './searchindex.ts';
 
 /** Reading every page of a larger file would make starting slow; damage is then met, and told, where it is. */
 const CHECKED_BYTES = 64 << 20;
 const SMALLEST_PAGE = 512;
+/** An import touches the ends of several indexes at random; a search reads rows from all over the file. */
+const WRITER_CACHE_KIB = 16_000;
+const READER_CACHE_KIB = 32_000;
+/** Pages that many changes have written once are then moved into the file once. */
+const CHECKPOINT_PAGES = 4_000;
 
 /**
  * `file`: path of the database, or `:memory:` for one that is gone after closing. Throws GolinkError ERR_DATABASE,
  * ERR_DATABASE_CORRUPT or ERR_DATABASE_FOREIGN.
  */
-export async function openSqlite(file: string): Promise<Database> {
-  if (file !== ':memory:') return open(file, () => {});
+export async function openSqlite(file: string, log: (message: string) => void): Promise<Database> {
+  if (file !== ':memory:') return open(file, log, () => {});
   // Two connections cannot share a database in memory.
   const dir = mkdtempSync(join(tmpdir(), 'golink-'));
   const remove = (): void => rmSync(dir, { recursive: true, force: true });
   try {
-    return await open(join(dir, 'links.db'), remove);
+    return await open(join(dir, 'links.db'), log, remove);
   } catch (error) {
     remove();
     throw error;
   }
 }
 
-async function open(file: string, onClosed: () => void): Promise<Database> {
+async function open(
+  file: string,
+  log: (message: string) => void,
+  onClosed: () => void,
+): Promise<Database> {
   let writer: SqliteDatabase.Database | undefined;
   let reader: SqliteDatabase.Database | undefined;
   try {
@@ -61,6 +71,8 @@ async function open(file: string, onClosed: () => void): Promise<Database> {
     writer.pragma('journal_mode = WAL');
     // With WAL the default is NORMAL, which may lose the last answered change at a power cut.
     writer.pragma('synchronous = FULL');
+    writer.pragma(`cache_size = -${WRITER_CACHE_KIB}`);
+    writer.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
     if (size <= CHECKED_BYTES) {
       const check = writer.pragma('quick_check(1)', { simple: true });
       if (check !== 'ok') throw corrupt(file, new Error(String(check)));
@@ -69,22 +81,16 @@ async function open(file: string, onClosed: () => void): Promise<Database> {
     // Waiting there would hold up every visit: the store tries again instead.
     writer.pragma(`busy_timeout = ${BUSY_MS}`);
     const db = new Kysely<Tables>({ dialect: dialectFor(writer) });
-    await migrate(db);
+    await migrate(db, upgradeTeller(file, log));
     reader = new SqliteDatabase(file, { timeout: 5000, readonly: true });
+    reader.pragma(`cache_size = -${READER_CACHE_KIB}`);
     const read = new Kysely<Tables>({ dialect: dialectFor(reader) });
     return {
       kind: 'sqlite',
       db,
       reader: read,
       ...finder(reader),
-      async insertMany(tx, table, rows) {
-        const columns = Object.keys(rows[0] ?? {});
-        if (columns.length === 0) return;
-        const values = JSON.stringify(rows.map((row) => columns.map((column) => row[column])));
-        const picks = columns.map((_, i) => sql.raw(`value ->> ${i}`));
-        await sql`insert into ${sql.table(table)} (${sql.join(columns.map((name) => sql.ref(name)))})
-          select ${sql.join(picks)} from json_each(${values})`.execute(tx);
-      },
+      insertMany: inserter(writer),
       rows: (values) => sql`json_each(${JSON.stringify(values)})`,
       among: (column, values) =>
         sql<SqlBool>`${sql.ref(column)} in (select value from json_each(${JSON.stringify(values)}))`,
@@ -110,8 +116,8 @@ async function open(file: string, onClosed: () => void): Promise<Database> {
 }
 
 /** Waits for another process that migrates. */
-async function migrate(db: Kysely<Tables>): Promise<void> {
-  const provider = { getMigrations: async () => ({ ...migrations('sqlite') }) };
+async function migrate(db: Kysely<Tables>, tell: (share: number) => void): Promise<void> {
+  const provider = { getMigrations: async () => ({ ...migrations('sqlite', tell) }) };
   const until = performance.now() + MIGRATION_WAIT_MS;
   for (;;) {
     const { error } = await new Migrator({ db, provider })
@@ -122,6 +128,19 @@ async function migrate(db: Kysely<Tables>): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
+
+/** Says how far an upgrade is, once it has taken a while. */
+function upgradeTeller(file: string, log: (message: string) => void): (share: number) => void {
+  let next = performance.now() + TOLD_AFTER_MS;
+  return (share) => {
+    if (performance.now() < next) return;
+    next = performance.now() + TOLD_EVERY_MS;
+    log(`${file} is being upgraded to this version: ${Math.floor(share * 100)} % done.`);
+  };
+}
+
+const TOLD_AFTER_MS = 1_000;
+const TOLD_EVERY_MS = 2_000;
 
 function isBusy(error: unknown): boolean {
   return codeOf(error).startsWith('SQLITE_BUSY');
@@ -144,6 +163,50 @@ function isCutOff(file: string, size: number): boolean {
   }
   const page = header.readUInt16BE(16);
   return size < (page === 1 ? 65_536 : page) * header.readUInt32BE(28);
+}
+
+/** Rows that are written before visits are let in. */
+const ROWS_AT_ONCE = 250;
+
+/**
+ * Row by row, with statements that are prepared once. New links enter the index of search together: by their trigger
+ * each would be written to it on its own.
+ */
+function inserter(writer: SqliteDatabase.Database): Database['insertMany'] {
+  const statements = new Map<string, SqliteDatabase.Statement<unknown[]>>();
+  const prepared = (text: string): SqliteDatabase.Statement<unknown[]> => {
+    let statement = statements.get(text);
+    if (statement === undefined) {
+      statement = writer.prepare(text);
+      statements.set(text, statement);
+    }
+    return statement;
+  };
+  return async (_tx, table, rows) => {
+    const columns = Object.keys(rows[0] ?? {});
+    if (columns.length === 0) return;
+    const names = columns.map((column) => `"${column}"`).join(', ');
+    const insert = prepared(
+      `insert into ${table} (${names}) values (${columns.map(() => '?').join(', ')})`,
+    );
+    const isSearched = table === 'links';
+    const last = (): number =>
+      prepared('select coalesce(max(num), 0) from links').pluck().get() as number;
+    const before = isSearched ? last() : 0;
+    if (isSearched) prepared('insert into settings (name, value) values (?, ?)').run(IN_PARTS, '1');
+    let written = 0;
+    for (const row of rows) {
+      insert.run(columns.map((column) => row[column]));
+      if (++written % ROWS_AT_ONCE === 0) await new Promise(setImmediate);
+    }
+    if (!isSearched) return;
+    const index = prepared(INDEX_LINKS);
+    for (let num = before, end = last(); num < end; num += ROWS_AT_ONCE) {
+      index.run(num, Math.min(end, num + ROWS_AT_ONCE));
+      await new Promise(setImmediate);
+    }
+    prepared('delete from settings where name = ?').run(IN_PARTS);
+  };
 }
 
 /** Links last visited that are kept in memory. */

@@ -21,7 +21,7 @@ export interface StoreOptions {
   readonly database: string;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** Told of errors of the background flush. */
+  /** Told of errors of the background flush, and how far a long upgrade is. */
   readonly log: (message: string) => void;
   /** Count clicks by caller as well. */
   readonly countVisitors?: boolean;
@@ -62,7 +62,7 @@ export class Store implements AsyncDisposable {
 
   /** Throws GolinkError ERR_DATABASE, ERR_DATABASE_CORRUPT or ERR_DATABASE_FOREIGN. */
   static async open(options: StoreOptions): Promise<Store> {
-    const store = new Store(options, await openDatabase(options.database));
+    const store = new Store(options, await openDatabase(options.database, options.log));
     store.#timer = setInterval(() => {
       store.#maintain().catch((error: Error) => {
         if (!store.#closed) options.log(error.message);
