@@ -41,10 +41,20 @@ export interface Link {
 export type PlainLink = Pick<Link, 'short' | 'long' | 'owner' | 'created' | 'lastEdit'>;
 
 export function newLink(fields: PlainLink & Partial<Omit<Link, 'id' | 'version'>>): Link {
+  // Written out: imports make many.
   return {
-    ...{ description: '', tags: [], editors: [], aliases: [], openEdit: false, append: 'end' },
-    ...fields,
     id: linkId(fields.short),
+    short: fields.short,
+    long: fields.long,
+    created: fields.created,
+    lastEdit: fields.lastEdit,
+    owner: fields.owner,
+    description: fields.description ?? '',
+    tags: fields.tags ?? [],
+    editors: fields.editors ?? [],
+    aliases: fields.aliases ?? [],
+    openEdit: fields.openEdit ?? false,
+    append: fields.append ?? 'end',
     version: 1,
   };
 }
@@ -72,19 +82,20 @@ export function trimPunctuation(short: string): string {
 
 /** The keys of a snapshot in their order, then those that golink does not have, where they say something. */
 export function linkFields(link: Link): Readonly<Record<string, unknown>> {
-  return {
+  const fields: Record<string, unknown> = {
     Short: link.short,
     Long: link.long,
     Created: formatTime(link.created),
     LastEdit: formatTime(link.lastEdit),
     Owner: link.owner,
-    ...(link.description !== '' && { Description: link.description }),
-    ...(link.tags.length > 0 && { Tags: link.tags }),
-    ...(link.editors.length > 0 && { Editors: link.editors }),
-    ...(link.aliases.length > 0 && { Aliases: link.aliases }),
-    ...(link.openEdit && { OpenEdit: true }),
-    ...(link.append !== 'end' && { Append: link.append }),
   };
+  if (link.description !== '') fields['Description'] = link.description;
+  if (link.tags.length > 0) fields['Tags'] = link.tags;
+  if (link.editors.length > 0) fields['Editors'] = link.editors;
+  if (link.aliases.length > 0) fields['Aliases'] = link.aliases;
+  if (link.openEdit) fields['OpenEdit'] = true;
+  if (link.append !== 'end') fields['Append'] = link.append;
+  return fields;
 }
 
 /** One line, or indented by two spaces; no newline at the end. */

@@ -149,13 +149,13 @@ test('an import can be stopped between batches; what was added stays', async () 
   await using go = await startService();
   const stop = new AbortController();
   await assert.rejects(
-    go.golink.importSnapshot(chunked(snapshot(4000), 65_536), {
+    go.golink.importSnapshot(chunked(snapshot(8000), 65_536), {
       signal: stop.signal,
       onProgress: ({ added }) => {
-        if (added >= 2000) stop.abort(new Error('enough'));
+        if (added >= 4000) stop.abort(new Error('enough'));
       },
     }),
     /enough/,
   );
-  assert.equal((await exported(go.golink)).trim().split('\n').length, 2000);
+  assert.equal((await exported(go.golink)).trim().split('\n').length, 4000);
 });

@@ -55,7 +55,7 @@ export interface ImportReport {
 }
 
 /** Links of one transaction. */
-const BATCH = 2_000;
+const BATCH = 4_000;
 /** Lines between two reports of progress. */
 const TOLD = 500;
 /** Counts of clicks in one line, and how many are written at once. */

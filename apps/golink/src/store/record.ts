@@ -25,15 +25,21 @@ export const LINK_COLUMNS = [
   ...['open_edit', 'append', 'created', 'last_edit', 'version'],
 ] as readonly (keyof LinkRow)[];
 
-export function toRow(link: Link): LinkRow {
-  const { id, short, long, owner, description, append, created, version } = link;
+export function toRow(link: Link, version: number = link.version): LinkRow {
   return {
-    ...{ id, short, long, owner, description, append, created, version },
+    id: link.id,
+    short: link.short,
+    long: link.long,
+    owner: link.owner,
+    description: link.description,
     tags: link.tags.join(' '),
     editors: link.editors.join(' '),
     aliases: link.aliases.join(' '),
     open_edit: link.openEdit ? 1 : 0,
+    append: link.append,
+    created: link.created,
     last_edit: link.lastEdit,
+    version,
   };
 }
 

@@ -33,7 +33,7 @@ import { IN_PARTS, INDEX_LINKS } from './searchindex.ts';
 const CHECKED_BYTES = 64 << 20;
 const SMALLEST_PAGE = 512;
 /** An import touches the ends of several indexes at random; a search reads rows from all over the file. */
-const WRITER_CACHE_KIB = 16_000;
+const WRITER_CACHE_KIB = 32_000;
 const READER_CACHE_KIB = 32_000;
 /** Pages that many changes have written once are then moved into the file once. */
 const CHECKPOINT_PAGES = 4_000;
@@ -167,6 +167,7 @@ function isCutOff(file: string, size: number): boolean {
 
 /** Rows that are written before visits are let in. */
 const ROWS_AT_ONCE = 250;
+const INDEXED_AT_ONCE = 500;
 
 /**
  * Row by row, with statements that are prepared once. New links enter the index of search together: by their trigger
@@ -201,8 +202,8 @@ function inserter(writer: SqliteDatabase.Database): Database['insertMany'] {
     }
     if (!isSearched) return;
     const index = prepared(INDEX_LINKS);
-    for (let num = before, end = last(); num < end; num += ROWS_AT_ONCE) {
-      index.run(num, Math.min(end, num + ROWS_AT_ONCE));
+    for (let num = before, end = last(); num < end; num += INDEXED_AT_ONCE) {
+      index.run(num, Math.min(end, num + INDEXED_AT_ONCE));
       await new Promise(setImmediate);
     }
     prepared('delete from settings where name = ?').run(IN_PARTS);

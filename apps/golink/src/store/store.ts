@@ -141,12 +141,18 @@ export class Store implements AsyncDisposable {
     return this.write(async (tx) => {
       const wanted = new Map<string, Link>();
       for (const link of links) if (!wanted.has(link.id)) wanted.set(link.id, link);
-      for (const id of await this.#taken(tx, [...wanted.keys()])) wanted.delete(id);
+      const { taken, deleted } = await this.#taken(tx, [...wanted.keys()]);
+      for (const id of taken) wanted.delete(id);
       const asked = [...wanted.values()];
       if (asked.length === 0) return new Map<Link, Link>();
       const fresh = await this.#withFreeAliases(tx, asked);
-      const gone = await this.#forgetDeleted(tx, [...wanted.keys()]);
-      const rows = fresh.map((link) => ({ ...toRow(link), version: (gone.get(link.id) ?? 0) + 1 }));
+      const gone = await this.#forgetDeleted(
+        tx,
+        deleted.filter((id) => wanted.has(id)),
+      );
+      const rows = fresh.map((link) => toRow(link, (gone.get(link.id) ?? 0) + 1));
+      // In the order of the indexes over names.
+      rows.sort((a, b) => (a.short < b.short ? -1 : 1));
       await this.database.insertMany(tx, 'links', rows);
       await addToTotal(tx, fresh.length);
       for (const link of fresh) if (link.aliases.length > 0) await setAliases(tx, undefined, link);
@@ -163,7 +169,7 @@ export class Store implements AsyncDisposable {
   async #withFreeAliases(tx: Transaction<Tables>, links: readonly Link[]): Promise<Link[]> {
     const ids = links.flatMap(({ aliases }) => aliases.map(linkId));
     if (ids.length === 0) return [...links];
-    const taken = new Set([...(await this.#taken(tx, ids)), ...links.map(({ id }) => id)]);
+    const taken = new Set([...(await this.#taken(tx, ids)).taken, ...links.map(({ id }) => id)]);
     return links.map((link) => {
       const aliases = link.aliases.filter((alias) => {
         const isFree = !taken.has(linkId(alias));
@@ -228,7 +234,11 @@ export class Store implements AsyncDisposable {
   ): Promise<void> {
     const at = this.now();
     const rows = differences.map(({ before, after }) => ({
-      ...{ at, kind, link_id: (after ?? before)!.id, actor: actor.login, actor_node: actor.node },
+      at,
+      kind,
+      link_id: (after ?? before)!.id,
+      actor: actor.login,
+      actor_node: actor.node,
       before: before === undefined ? null : toRecord(before),
       after: after === undefined ? null : toRecord(after),
     }));
@@ -295,20 +305,26 @@ export class Store implements AsyncDisposable {
     this.#renames.push({ from, to });
   }
 
-  /** Which of the IDs are names or other names of links. */
-  async #taken(tx: Transaction<Tables>, ids: readonly string[]): Promise<string[]> {
+  /** Which of the IDs are names or other names of links, and which those of deleted links. */
+  async #taken(
+    tx: Transaction<Tables>,
+    ids: readonly string[],
+  ): Promise<{ readonly taken: readonly string[]; readonly deleted: readonly string[] }> {
     const links = await tx
       .selectFrom('links')
-      .select('id')
+      .select(['id', 'deleted'])
       .where(this.database.among('id', ids))
-      .where('deleted', 'is', null)
       .execute();
     const aliases = await tx
       .selectFrom('aliases')
       .select('id')
       .where(this.database.among('id', ids))
       .execute();
-    return [...links, ...aliases].map(({ id }) => id);
+    const living = links.filter(({ deleted }) => deleted === null);
+    return {
+      taken: [...living, ...aliases].map(({ id }) => id),
+      deleted: links.filter(({ deleted }) => deleted !== null).map(({ id }) => id),
+    };
   }
 
   /** Rows of deleted links that are in the way of a new one, or too old; the history stays. Gives their versions. */
@@ -316,6 +332,7 @@ export class Store implements AsyncDisposable {
     tx: Transaction<Tables>,
     ids: readonly string[],
   ): Promise<ReadonlyMap<string, number>> {
+    if (ids.length === 0) return new Map();
     const gone = await tx
       .deleteFrom('links')
       .where(this.database.among('id', ids))
