@@ -1,12 +1,12 @@
 // The service: a store, who may do what, and the request handler. A visit to a link is answered here, before any
 // framework sees the request; everything else goes to the pages.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Readable, type Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import type { Writable } from 'node:stream';
 import { Callers, FormTokens, type Identify, isOwnHost, WebError } from '@cove/web';
 import { Access } from './access.ts';
 import { GolinkError } from './errors.ts';
 import { pathEscape } from './escape.ts';
+import { send, snapshotOf } from './export.ts';
 import { type Link, trimPunctuation } from './links.ts';
 import { DEFAULT_SCHEMES, schemeSet } from './location.ts';
 import {
@@ -22,7 +22,7 @@ import { ailment, METRICS_TYPE, Metrics } from './metrics.ts';
 import { redirect, redirectPage } from './redirect.ts';
 import { Pages } from './routes.ts';
 import { identifyService, type ServiceMode } from './servicemode.ts';
-import { type ImportOptions, type ImportReport, importSnapshot, snapshotOf } from './snapshot.ts';
+import { type ImportOptions, type ImportReport, importSnapshot } from './snapshot.ts';
 import { Store } from './store/store.ts';
 import { readTarget, type Target, tidyTarget } from './target.ts';
 
@@ -78,7 +78,10 @@ export interface Golink extends AsyncDisposable {
     source: string | AsyncIterable<Uint8Array | string>,
     options?: ImportOptions,
   ): Promise<ImportReport>;
-  /** Writes a snapshot of all links, on request with their clicks, and ends the stream. */
+  /**
+   * Writes a snapshot of all links, on request with their clicks, and ends the stream. All of it is as it was at one moment.
+   * Rejects, and stops reading, when the stream is destroyed or takes nothing for a minute.
+   */
   exportTo(stream: Writable, options?: { readonly stats?: boolean }): Promise<void>;
   /**
    * Where `name`, `name/path`, `go/name/path` or `http://anyhost/name/path` leads, following links to links here.
@@ -243,8 +246,7 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
     },
     importSnapshot: (source, importOptions) =>
       importSnapshot(store, source, { login: '', node: '' }, { schemes, ...importOptions }),
-    exportTo: (stream, exportOptions) =>
-      pipeline(Readable.from(snapshotOf(store, exportOptions)), stream),
+    exportTo: (stream, exportOptions) => send(snapshotOf(store, exportOptions), stream),
     resolve: (argument, user) =>
       resolveArgument(store, argument, hostname, { user, now: now(), schemes }),
     close,

@@ -1,4 +1,4 @@
-// Snapshots: one link as compact JSON on each line, sorted by name. Written by export, read by import.
+// Import of snapshots: one link as compact JSON on each line, as export.ts writes them.
 //
 // A link whose name exists is never overwritten. A line that is no link is reported with its number and does not stop
 // the rest. Clicks may follow the links; golink skips such lines.
@@ -6,9 +6,8 @@ import { createReadStream } from 'node:fs';
 import { compile } from './destination.ts';
 import { GolinkError } from './errors.ts';
 import { type Link, linkId } from './links.ts';
-import { linkLines, parseSnapshotLine, statsLine } from './snapshotline.ts';
+import { parseSnapshotLine } from './snapshotline.ts';
 import type { StatsRow } from './store/clicks.ts';
-import { listLinks } from './store/listing.ts';
 import { addPastClicks, sumClicks } from './store/pastclicks.ts';
 import type { Actor, Store } from './store/store.ts';
 import { isSqliteFile, openUpstream } from './upstream.ts';
@@ -58,8 +57,7 @@ export interface ImportReport {
 const BATCH = 4_000;
 /** Lines between two reports of progress. */
 const TOLD = 500;
-/** Counts of clicks in one line, and how many are written at once. */
-const CLICK_LINE = 500;
+/** Counts of clicks written at once. */
 const CLICK_BATCH = 5_000;
 /** Bytes of one line. */
 const MAX_LINE = 1024 * 1024;
@@ -224,26 +222,6 @@ async function addClicks(
   const { ids, clicks } = await addPastClicks(store, rows, foreign);
   for (const id of ids) counted.add(id);
   report.clicks += clicks;
-}
-
-/** Lines of a snapshot by name, in parts of some hundred; then, where asked for, those of the clicks. */
-export async function* snapshotOf(
-  store: Store,
-  options: { readonly stats?: boolean } = {},
-): AsyncGenerator<string> {
-  let after: string | undefined;
-  do {
-    const page = await listLinks(store, { limit: BATCH, ...(after !== undefined && { after }) });
-    if (page.links.length > 0)
-      yield `${page.links.map(({ link }) => linkLines(link)).join('\n')}\n`;
-    after = page.next;
-  } while (after !== undefined);
-  if (options.stats !== true) return;
-  await store.flush();
-  for await (const rows of store.clicks.export()) {
-    for (let at = 0; at < rows.length; at += CLICK_LINE)
-      yield `${statsLine(rows.slice(at, at + CLICK_LINE))}\n`;
-  }
 }
 
 async function imagine(

@@ -2,7 +2,13 @@
 // Windows) inside the data directory. Whoever may open the directory (0700) may administer the tailnet; nobody else.
 import { createHash } from 'node:crypto';
 import { chmodSync, rmSync } from 'node:fs';
-import { createServer, type IncomingMessage, request, type Server } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { CliError, errorCode, explain } from './errors.ts';
@@ -29,6 +35,8 @@ export interface AdminRequest {
   readonly stream: IncomingMessage;
   /** Writes one line of progress (JSON) ahead of the result. */
   progress(value: unknown): void;
+  /** Writes a part of a long answer ahead of the result. Rejects when the caller has gone. */
+  part(text: string): Promise<void>;
 }
 
 /** Handlers by `METHOD /path`; each returns what is printed as JSON. */
@@ -77,6 +85,7 @@ export async function serveAdmin(
       stream: req,
       json: () => readJson(req),
       progress: (value) => res.write(`${JSON.stringify({ progress: value })}\n`),
+      part: (text) => writePart(res, text),
     };
     Promise.resolve()
       .then(() => handler(admin))
@@ -95,6 +104,21 @@ export async function serveAdmin(
       if (process.platform !== 'win32') rmSync(path, { force: true });
     },
   };
+}
+
+/** Resolves when the next may be written. */
+async function writePart(res: ServerResponse, text: string): Promise<void> {
+  const gone = (): Error => new CliError('ERR_REFUSED', 'the caller has gone');
+  if (res.destroyed) throw gone();
+  if (res.write(`${JSON.stringify({ part: text })}\n`)) return;
+  await new Promise<void>((done, fail) => {
+    const settle = (): void => {
+      res.off('drain', settle).off('close', settle);
+      if (res.destroyed) fail(gone());
+      else done();
+    };
+    res.on('drain', settle).on('close', settle);
+  });
 }
 
 /** IDs of a tailnet service may lie beyond 2^53. */
@@ -134,6 +158,14 @@ export interface AdminCall {
   onProgress?(value: unknown): void;
 }
 
+interface AdminMessage {
+  readonly progress?: unknown;
+  readonly part?: string;
+  readonly result?: unknown;
+  readonly error?: string;
+  readonly code?: string;
+}
+
 /**
  * Calls the running process of `dir`.
  * Throws `ERR_NOT_RUNNING` if none answers, `ERR_REFUSED` with its sentence if it refuses; `cause.code` is the code it gave.
@@ -143,8 +175,47 @@ export async function callAdmin(
   route: string,
   call: AdminCall = {},
 ): Promise<unknown> {
+  let last: AdminMessage | undefined;
+  for await (const message of messagesOf(dir, route, call)) {
+    if (message.progress !== undefined) call.onProgress?.(message.progress);
+    else last = message;
+  }
+  return last!.result;
+}
+
+/** The parts of a long answer as they are taken; whoever stops taking them ends the call. Throws as `callAdmin`. */
+export async function* partsOf(dir: string, route: string): AsyncGenerator<string> {
+  for await (const { part } of messagesOf(dir, route, {})) if (part !== undefined) yield part;
+}
+
+/** What comes, to the result. */
+async function* messagesOf(
+  dir: string,
+  route: string,
+  call: AdminCall,
+): AsyncGenerator<AdminMessage> {
+  const response = await send(dir, route, call);
+  let rest = '';
+  let last: AdminMessage | undefined;
+  response.setEncoding('utf8');
+  for await (const chunk of response) {
+    rest += chunk as string;
+    const lines = rest.split('\n');
+    rest = lines.pop()!;
+    for (const line of lines) {
+      last = JSON.parse(line) as AdminMessage;
+      if (last.error !== undefined)
+        throw new CliError('ERR_REFUSED', last.error, { cause: { code: last.code } });
+      yield last;
+    }
+  }
+  if (last === undefined || !('result' in last))
+    throw new CliError('ERR_REFUSED', 'the running cove ended before it answered');
+}
+
+async function send(dir: string, route: string, call: AdminCall): Promise<IncomingMessage> {
   const [method, path] = route.split(' ') as [string, string];
-  const response = await new Promise<IncomingMessage>((done, fail) => {
+  return new Promise<IncomingMessage>((done, fail) => {
     const req = request({ socketPath: adminSocketPath(dir), method, path }, done);
     req.once('error', (error) => {
       const code = errorCode(error);
@@ -159,28 +230,4 @@ export async function callAdmin(
       req.end(call.body === undefined ? undefined : JSON.stringify(call.body));
     }
   });
-  let rest = '';
-  let last: { result?: unknown; error?: string; code?: string } | undefined;
-  response.setEncoding('utf8');
-  for await (const chunk of response) {
-    rest += chunk as string;
-    const lines = rest.split('\n');
-    rest = lines.pop()!;
-    for (const line of lines) {
-      const message = JSON.parse(line) as {
-        progress?: unknown;
-        result?: unknown;
-        error?: string;
-        code?: string;
-      };
-      if (message.progress !== undefined) call.onProgress?.(message.progress);
-      else last = message;
-    }
-  }
-  if (last === undefined)
-    throw new CliError('ERR_REFUSED', 'the running cove ended before it answered');
-  if (last.error !== undefined) {
-    throw new CliError('ERR_REFUSED', last.error, { cause: { code: last.code } });
-  }
-  return last.result;
 }

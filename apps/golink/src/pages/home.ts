@@ -30,7 +30,7 @@ export interface HomeContent {
 }
 
 export function homePage(scene: Scene, content: HomeContent): string {
-  const { token, popular, recent, total, draft, missing } = content;
+  const { token, total, draft, missing } = content;
   return frame(scene, {
     title: missing === undefined ? scene.title : `${scene.host}/${missing} is free`,
     ...(missing === undefined ? { current: 'home' } : {}),
@@ -40,7 +40,7 @@ ${content.near !== undefined && nearList(scene, content.near)}
 ${composer(scene, token, draft)}
 </section>
 ${total > 0 && searchForm(scene)}
-${lists(scene, popular, recent, total)}
+${keptLists(scene, content)}
 ${total === 0 && html`<p class="empty">No links yet. The first one is yours.</p>`}`,
   });
 }
@@ -59,6 +59,18 @@ function notFound(scene: Scene, missing: string, isPeer: boolean): Html {
         ? 'There is no link of this name.'
         : 'Nobody has made this link yet. You can be the one.'
   }</p>`;
+}
+
+/** The lists as they were shown last, for pages that show the same again. */
+const shown: WeakMap<readonly Row[], { readonly host: string; readonly lists: HtmlValue }> =
+  new WeakMap();
+
+function keptLists(scene: Scene, { popular, recent, total }: HomeContent): HtmlValue {
+  const known = shown.get(popular);
+  if (known !== undefined && known.host === scene.host) return known.lists;
+  const made = lists(scene, popular, recent, total);
+  shown.set(popular, { host: scene.host, lists: made });
+  return made;
 }
 
 function lists(

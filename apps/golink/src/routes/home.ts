@@ -5,9 +5,10 @@ import type { Caller } from '../access.ts';
 import { NEW_LINK } from '../editing.ts';
 import { isValidName } from '../links.ts';
 import type { Draft, Scene } from '../pages/frame.ts';
-import { homePage } from '../pages/home.ts';
+import { type HomeContent, homePage } from '../pages/home.ts';
 import { type CountedLink, countLinks, listLinks } from '../store/listing.ts';
 import { nearLinks } from '../store/near.ts';
+import type { Store } from '../store/store.ts';
 import { type Desk, type Mount, NOT_FOUND, queryOf, sentence, wantsHtml } from './desk.ts';
 
 const MAX_POPULAR = 200;
@@ -35,19 +36,39 @@ export async function homeFor(
     readonly near?: readonly CountedLink[];
   },
 ): Promise<string> {
-  const { store, tokens } = desk.options;
+  const token = desk.options.tokens.issue(caller.login, NEW_LINK);
+  const lists = more.missing === undefined ? readLists(desk.store) : keptLists(desk.store);
+  return homePage(scene, { token, ...(await lists), ...more });
+}
+
+type Lists = Pick<HomeContent, 'popular' | 'recent' | 'total'>;
+
+async function readLists(store: Store): Promise<Lists> {
   const [popular, recent, total] = await Promise.all([
     listLinks(store, { order: 'clicks', used: true, limit: MAX_POPULAR }),
     listLinks(store, { order: 'edited', limit: MAX_RECENT }),
     countLinks(store),
   ]);
-  return homePage(scene, {
-    token: tokens.issue(caller.login, NEW_LINK),
+  return {
     popular: popular.links,
     recent: recent.links.filter(({ link }) => link.lastEdit > 0),
     total,
-    ...more,
-  });
+  };
+}
+
+/** Beside a name that nobody has made the lists may be a moment old, unless a link was changed here. */
+const KEPT_MS = 1_000;
+const lastLists: WeakMap<Store, { until: number; changes: number; lists: Promise<Lists> }> =
+  new WeakMap();
+
+function keptLists(store: Store): Promise<Lists> {
+  const last = lastLists.get(store);
+  const now = performance.now();
+  if (last !== undefined && now < last.until && last.changes === store.changes) return last.lists;
+  const lists = readLists(store);
+  lastLists.set(store, { until: now + KEPT_MS, changes: store.changes, lists });
+  lists.catch(() => lastLists.delete(store));
+  return lists;
 }
 
 /** The page for a name no link has: home with the form filled in, status 404. */

@@ -1,9 +1,7 @@
 // Figures of the whole service, and the exports.
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import type { Response } from 'express';
+import { clicksOf, send, snapshotOf } from '../export.ts';
 import { statsPage } from '../pages/stats.ts';
-import { snapshotOf } from '../snapshot.ts';
-import type { Store } from '../store/store.ts';
 import { type Usage, usage } from '../store/usage.ts';
 import type { Desk, Mount } from './desk.ts';
 import { CHART_DAYS, daysAgo } from './linkpage.ts';
@@ -19,20 +17,18 @@ export const mountStats: Mount = (app, desk) => {
 
 export const mountExports: Mount = (app, desk) => {
   const { store } = desk;
-  app.all('/.export', (_req, res) => {
-    res.setHeader('Content-Type', 'text/plain; charset=utf-8');
-    return pipeline(Readable.from(snapshotOf(store)), res);
-  });
-  app.all('/.export-stats', async (_req, res) => {
-    await store.flush();
-    res.setHeader('Content-Type', 'text/plain; charset=utf-8');
-    await pipeline(Readable.from(statsLines(store)), res);
-  });
+  app.all('/.export', (_req, res) => download(res, snapshotOf(store)));
+  app.all('/.export-stats', (_req, res) => download(res, clicksOf(store)));
 };
 
-async function* statsLines(store: Store): AsyncGenerator<string> {
-  for await (const rows of store.clicks.export())
-    yield rows.map(({ id, at, clicks }) => `${id},${at},${clicks}\n`).join('');
+async function download(res: Response, parts: AsyncGenerator<string>): Promise<void> {
+  res.setHeader('Content-Type', 'text/plain; charset=utf-8');
+  try {
+    await send(parts, res);
+  } catch (error) {
+    // The other side went away: nobody to tell.
+    if ((error as { code?: unknown }).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
+  }
 }
 
 /** Figures that took longer are shown again for twenty times as long, so that they never take more than a small share. */

@@ -15,6 +15,8 @@ const MAX_MISSING_NAME = 100;
 const MAX_MISSING_A_DAY = 10_000;
 /** Kept for so many days. */
 const MISSING_DAYS = 90;
+/** Rows in one part of an export. */
+const EXPORTED = 2_000;
 
 export interface StatsRow {
   readonly id: string;
@@ -185,10 +187,12 @@ export class Clicks {
   }
 
   /** Rows of living links by period, oldest first, in parts. */
-  async *export(): AsyncGenerator<readonly StatsRow[]> {
+  async *export(
+    db: Database['reader'] = this.#database.reader,
+  ): AsyncGenerator<readonly StatsRow[]> {
     let last: { at: number; id: string } | undefined;
     for (;;) {
-      const rows: StatsRow[] = await this.#database.reader
+      const rows: StatsRow[] = await db
         .selectFrom('stats')
         .innerJoin('links', 'links.id', 'stats.link_id')
         .select(['stats.link_id as id', 'stats.at', 'stats.clicks'])
@@ -198,7 +202,7 @@ export class Clicks {
         )
         .orderBy('stats.at')
         .orderBy('stats.link_id')
-        .limit(5_000)
+        .limit(EXPORTED)
         .execute();
       if (rows.length === 0) return;
       yield rows;

@@ -12,6 +12,8 @@ export interface Database {
   readonly reader: Kysely<Tables>;
   /** A living link by its ID or by that of another name of it, as it is in the database now. */
   find(id: string): Link | undefined | Promise<Link | undefined>;
+  /** What has been committed until now, for long reading: later changes are not in it. */
+  snapshot(): Promise<Snapshot>;
   /** To be told when a transaction of ours has ended: the next `find` sees it. */
   committed(): void;
   /** Inserts many rows of the same columns in one statement with one parameter. */
@@ -30,6 +32,12 @@ export interface Database {
   isConflict(error: unknown): boolean;
   /** Any error of the database as a GolinkError; others of ours pass as they are. */
   error(error: unknown): GolinkError;
+  close(): Promise<void>;
+}
+
+export interface Snapshot {
+  readonly db: Kysely<Tables>;
+  /** Once is enough, and more do no harm. */
   close(): Promise<void>;
 }
 

@@ -79,6 +79,26 @@ export async function listLinks(store: Store, query: ListQuery): Promise<Page> {
   };
 }
 
+/** All links that live, by name, in parts. */
+export async function* linksByName(
+  db: Store['database']['reader'],
+  part: number,
+): AsyncGenerator<readonly Link[]> {
+  for (let after = ''; ; ) {
+    const rows = await db
+      .selectFrom('links')
+      .select(LINK_COLUMNS)
+      .where('deleted', 'is', null)
+      .where('short', '>', after)
+      .orderBy('short')
+      .limit(part)
+      .execute();
+    if (rows.length === 0) return;
+    yield rows.map(fromRow);
+    after = rows.at(-1)!.short;
+  }
+}
+
 const MAX_COUNTED = 10_000;
 
 /** How many links a list has. Of those used or unused no more than 10,000 are counted: each has to be looked at. */

@@ -50,6 +50,19 @@ export async function openPostgres(address: string): Promise<Database> {
     reader: db,
     find: finder(pool),
     committed: () => {},
+    async snapshot() {
+      const tx = await db
+        .startTransaction()
+        .setIsolationLevel('repeatable read')
+        .setAccessMode('read only')
+        .execute();
+      return {
+        db: tx,
+        async close() {
+          if (!tx.isRolledBack) await tx.rollback().execute();
+        },
+      };
+    },
     async insertMany(tx, table, rows) {
       const columns = Object.keys(rows[0] ?? {});
       if (columns.length === 0) return;

@@ -81,6 +81,8 @@ export function migrations(
     '2026-11-23-totals': { up: totals },
     '2026-11-24-search': {
       up: async (db) => {
+        await sql`drop index stats_by_time`.execute(db);
+        await sql`create index stats_by_time on stats (at, link_id)`.execute(db);
         if (kind === 'sqlite') await makeSearchIndex(db, tell);
       },
     },

@@ -35,8 +35,10 @@ const COUNTED = 200;
 const MAX_PARTS = 6;
 /** Parts that so many times more links have than the rarest are not worth asking for. */
 const COMMON = 20;
-/** Where words of one letter are the rare ones, no more links than these are looked at. */
+/** Where the index knows nothing of a word, no more links than these are looked at. */
 const MAX_LOOKED_AT = 10_000;
+/** Letters of other scripts are compared here rather than by the database. */
+const MAX_COMPARED = 2_000;
 /** What may follow two letters that are searched for. */
 const FOLLOWING = [...' abcdefghijklmnopqrstuvwxyz0123456789-._/:?&=%#@+~!$\'()*,;[]{}|<>^`\\"'];
 
@@ -141,7 +143,9 @@ async function throughIndex(
   if (links === 0) return [];
   const found: Counted[] = [];
   const until = performance.now() + SEARCH_MS;
-  const mostLooked = words.some((word) => [...bare(word)].length === 1) ? MAX_LOOKED_AT : last;
+  const unknown = words.filter((word) => !isIndexed(bare(word)));
+  const mostLooked =
+    unknown.length === 0 ? last : unknown.every(isAscii) ? MAX_LOOKED_AT : MAX_COMPARED;
   let looked = 0;
   let width = Math.ceil((last * SLICE_LINKS) / links);
   for (let high = last; high > 0 && found.length < wanted && looked < mostLooked; ) {
@@ -194,7 +198,7 @@ async function rarest(db: Reader, words: readonly string[], last: number): Promi
   // Many letters to ask for, so only where it helps.
   for (const word of words) {
     const text = bare(word);
-    if ([...text].length !== 2 || !isAscii(text) || least() <= SLICE_LINKS) continue;
+    if (text.length !== 2 || !isIndexed(text) || least() <= SLICE_LINKS) continue;
     await ask(`(${FOLLOWING.map((next) => quoted(text + next)).join(' OR ')})`);
   }
   const links = least();
@@ -215,6 +219,12 @@ async function aboutHowMany(db: Reader, match: string, last: number): Promise<nu
   );
   const { n, low } = rows[0]!;
   return n < COUNTED ? n : (n * last) / (last - low! + 1);
+}
+
+/** Three letters in a row, or two that a third follows. */
+function isIndexed(text: string): boolean {
+  const { length } = [...text];
+  return length === 0 || length > 2 || (length === 2 && isAscii(text));
 }
 
 /** Every three letters in a row, once. */

@@ -24,7 +24,7 @@ import {
 } from 'kysely';
 import { GolinkError } from '../errors.ts';
 import type { Link } from '../links.ts';
-import { type Database, unusable } from './database.ts';
+import { type Database, type Snapshot, unusable } from './database.ts';
 import { fromRow, LINK_COLUMNS, type LinkRow } from './record.ts';
 import { migrations, type Tables } from './schema.ts';
 import { IN_PARTS, INDEX_LINKS } from './searchindex.ts';
@@ -90,6 +90,7 @@ async function open(
       db,
       reader: read,
       ...finder(reader),
+      snapshot: async () => openSnapshot(file),
       insertMany: inserter(writer),
       rows: (values) => sql`json_each(${JSON.stringify(values)})`,
       among: (column, values) =>
@@ -113,6 +114,27 @@ async function open(
     writer?.close();
     throw sqliteError(error, file);
   }
+}
+
+/** A connection of its own, inside a transaction: later changes are kept aside in the log until it ends. */
+function openSnapshot(file: string): Snapshot {
+  const connection = new SqliteDatabase(file, { timeout: 5000, readonly: true });
+  try {
+    connection.exec('begin');
+    // The first statement that reads decides which moment it is.
+    connection.prepare('select n from totals').get();
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+  const db = new Kysely<Tables>({ dialect: dialectFor(connection) });
+  return {
+    db,
+    async close() {
+      await db.destroy();
+      connection.close();
+    },
+  };
 }
 
 /** Waits for another process that migrates. */

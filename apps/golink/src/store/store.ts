@@ -5,7 +5,7 @@ import type { Transaction } from 'kysely';
 import { GolinkError } from '../errors.ts';
 import { type Link, linkId } from '../links.ts';
 import { Clicks } from './clicks.ts';
-import type { Database } from './database.ts';
+import type { Database, Snapshot } from './database.ts';
 import { openDatabase } from './open.ts';
 import { fromRow, LINK_COLUMNS, toRecord, toRow } from './record.ts';
 import type { ChangeKind, Tables } from './schema.ts';
@@ -39,6 +39,8 @@ const FLUSH_INTERVAL_MS = 5_000;
 const MAX_WAIT_MS = 10_000;
 /** What was deleted can be restored for so long, in seconds. */
 export const KEPT_DELETED_S: number = 30 * 86_400;
+/** Each keeps a connection and what has changed since. */
+const MAX_SNAPSHOTS = 4;
 const PURGE_EVERY = 60;
 /** Of old links at once. */
 const PURGED = 500;
@@ -51,6 +53,11 @@ export class Store implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   #flushes = 0;
   #closed = false;
+  readonly #snapshots: Set<Snapshot> = new Set();
+  /** Those who wait for one of the snapshots to end. */
+  readonly #waiting: (() => void)[] = [];
+  /** Grows with every change made through this store. */
+  changes = 0;
   /** Of the transaction that is under way. */
   #renames: { readonly from: string; readonly to: string }[] = [];
 
@@ -99,6 +106,30 @@ export class Store implements AsyncDisposable {
       return await query(this.database.reader, this.database.kind);
     } catch (error) {
       throw this.database.error(error);
+    }
+  }
+
+  /**
+   * Reads at length from one moment's state; its errors become GolinkError. A few may do so at a time, the others wait.
+   * What `work` yields is passed on; whoever takes it may stop early.
+   */
+  async *readLong<T>(work: (db: Database['reader']) => AsyncGenerator<T>): AsyncGenerator<T> {
+    while (this.#snapshots.size >= MAX_SNAPSHOTS && !this.#closed)
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#closed) throw closed();
+    let snapshot: Snapshot | undefined;
+    // Its place is taken at once.
+    const place: Snapshot = { db: this.database.reader, close: async () => snapshot?.close() };
+    this.#snapshots.add(place);
+    try {
+      snapshot = await this.database.snapshot();
+      for await (const part of work(snapshot.db)) yield part;
+    } catch (error) {
+      throw this.#closed ? closed() : this.database.error(error);
+    } finally {
+      this.#snapshots.delete(place);
+      this.#waiting.shift()?.();
+      await snapshot?.close();
     }
   }
 
@@ -254,6 +285,7 @@ export class Store implements AsyncDisposable {
         return work(tx);
       });
       this.database.committed();
+      this.changes++;
       for (const { from, to } of this.#renames) this.clicks.renamed(from, to);
       return result;
     });
@@ -288,6 +320,8 @@ export class Store implements AsyncDisposable {
     this.#closed = true;
     try {
       await flushed;
+      for (const wake of this.#waiting.splice(0)) wake();
+      for (const snapshot of this.#snapshots) await snapshot.close();
     } finally {
       await this.database.close();
     }

@@ -6,16 +6,15 @@ import type { AdminHandlers } from '../adminsocket.ts';
 export function golinkHandlers(golink: Golink): AdminHandlers {
   return {
     'GET /golink/export': async (request) => {
-      let lines = '';
-      const collect = new Writable({
+      const target = new Writable({
         decodeStrings: false,
+        highWaterMark: 1,
         write(chunk: Buffer | string, _encoding, done) {
-          lines += chunk.toString();
-          done();
+          request.part(chunk.toString()).then(() => done(), done);
         },
       });
-      await golink.exportTo(collect, { stats: request.query.get('stats') === '1' });
-      return lines;
+      await golink.exportTo(target, { stats: request.query.get('stats') === '1' });
+      return undefined;
     },
     'POST /golink/import': (request) =>
       golink.importSnapshot(request.stream, {

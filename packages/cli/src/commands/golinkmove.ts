@@ -13,7 +13,7 @@ import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Golink, ImportProgress, ImportReport } from '@cove/golink';
 import { Command } from 'commander';
-import { callAdmin, refuseIfRunning } from '../adminsocket.ts';
+import { callAdmin, partsOf, refuseIfRunning } from '../adminsocket.ts';
 import { golinkDatabase, openDataDir } from '../datadir.ts';
 import { CliError, errorCode } from '../errors.ts';
 import { createOutput } from '../output.ts';
@@ -142,8 +142,7 @@ async function exportSnapshot(file: string, options: ExportOptions): Promise<voi
   const stats = options.stats === true;
   if (options.database === undefined && (await isRunning(options.dir))) {
     const route = `GET /golink/export${stats ? '?stats=1' : ''}`;
-    const lines = (await callAdmin(options.dir, route)) as string;
-    await writeWhole(file, (target) => pipeline(Readable.from([lines]), target));
+    await writeWhole(file, (target) => pipeline(partsOf(options.dir, route), target));
     return;
   }
   if (options.database === undefined && !existsSync(golinkDatabase(options.dir))) {
@@ -193,6 +192,7 @@ async function openOffline(options: {
     database: options.database ?? openDataDir(options.dir).golinkDatabase,
     hostname: 'go',
     identify: async () => undefined,
+    log: (message) => createOutput().line(message),
   });
 }
 
