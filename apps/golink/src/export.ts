@@ -57,7 +57,6 @@ export async function send(
   const watched = async function* (): AsyncGenerator<string> {
     for await (const part of parts) {
       timer = setTimeout(() => gone.abort(failure), stalledMs);
-      timer.unref();
       yield part;
       clearTimeout(timer);
     }

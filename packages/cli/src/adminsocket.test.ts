@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, test } from 'node:test';
-import { adminSocketPath, callAdmin, refuseIfRunning, serveAdmin } from './adminsocket.ts';
+import { adminSocketPath, callAdmin, partsOf, refuseIfRunning, serveAdmin } from './adminsocket.ts';
 import { CliError, errorCode } from './errors.ts';
 
 let dir: string;
 let admin: AsyncDisposable;
+let written: number;
+let partsEnded: () => void = () => {};
 
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'cove-admin-'));
@@ -23,6 +25,18 @@ beforeEach(async () => {
         progress({ bytes });
       }
       return { bytes };
+    },
+    'GET /parts': async ({ query, part }) => {
+      try {
+        for (written = 0; written < Number(query.get('n')); written++)
+          await part(`${written} ${'x'.repeat(100_000)}`);
+      } finally {
+        partsEnded();
+      }
+    },
+    'GET /half': async ({ part }) => {
+      await part('half');
+      throw new CliError('ERR_INPUT_FILE', 'no more');
     },
     'GET /fails': () => {
       throw new CliError('ERR_INPUT_FILE', 'that did not work');
@@ -48,6 +62,31 @@ test('a stream goes in while progress comes out', async () => {
   });
   assert.deepEqual(result, { bytes: 100_000 });
   assert.deepEqual(seen.at(-1), { bytes: 100_000 });
+});
+
+test('a long answer comes in parts as they are taken, and ends where they no longer are', async () => {
+  const sizes: number[] = [];
+  for await (const part of partsOf(dir, 'GET /parts?n=50')) sizes.push(part.length);
+  assert.deepEqual([sizes.length, sizes[49]], [50, 100_003]);
+  const ended = new Promise<void>((resolve) => {
+    partsEnded = resolve;
+  });
+  for await (const part of partsOf(dir, 'GET /parts?n=5000')) {
+    assert.ok(part.startsWith('0 '));
+    // Time for the other side to write more than is taken.
+    await new Promise((done) => setTimeout(done, 50));
+    break;
+  }
+  await ended;
+  assert.ok(written < 100, `${written} parts were written for one`);
+  const taken: string[] = [];
+  await assert.rejects(
+    async () => {
+      for await (const part of partsOf(dir, 'GET /half')) taken.push(part);
+    },
+    { code: 'ERR_REFUSED', message: 'no more' },
+  );
+  assert.deepEqual(taken, ['half']);
 });
 
 test('a refusal carries its sentence; an unknown call is refused too', async () => {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { newLink } from '../links.ts';
 import { BROWSER, startService } from '../testing/service.ts';
-import { distance, oneAway } from './near.ts';
+import { distance, nearLinks, oneAway } from './near.ts';
+import { Store } from './store.ts';
 
 /** The textbook's recursion over what the last letters may be, for short words. */
 function slow(a: string, b: string): number {
@@ -53,4 +55,44 @@ test('a name nobody made shows those it was probably meant to be, the nearest fi
   assert.deepEqual(await near('wikki'), ['wiki']);
   assert.deepEqual(await near('quite-another'), []);
   assert.deepEqual(await near('z'.repeat(5_000)), []);
+});
+
+test('among thousands of names that begin alike, one letter missing, doubled, wrong, swapped or a hyphen finds the name, wherever it is', async () => {
+  const store = await Store.open({ database: ':memory:', now: () => 0, log: () => {} });
+  const link = (short: string, aliases: string[] = []) =>
+    newLink({ short, long: '/y', owner: '', created: 0, lastEdit: 0, aliases });
+  const names = Array.from(
+    { length: 6_000 },
+    (_, i) => `link-${((i * 2_654_435_761) >>> 0).toString(36)}`,
+  );
+  const others = ['spring-cleaning', 'autumn-walk'];
+  await store.addMissing([...names.map((name) => link(name)), link('holidays', others)], {
+    login: '',
+    node: '',
+  });
+  const near = async (name: string): Promise<string[]> =>
+    (await nearLinks(store, name, 5)).map((one) => one.link.short);
+  const letters = 'abcdefghijklmnopqrstuvwxyz0123456789';
+  for (let i = 0; i < 40; i++) {
+    const name = names[(i * 7_919) % names.length]!;
+    for (let at = 0; at < name.length; at++) {
+      const [head, tail] = [name.slice(0, at), name.slice(at)];
+      const letter = letters[(i + at) % letters.length]!;
+      for (const typo of [
+        head + tail.slice(1),
+        head + tail[0] + tail,
+        head + letter + tail.slice(1),
+        head + (tail[1] ?? '') + tail[0] + tail.slice(2),
+        `${head}-${tail}`,
+      ]) {
+        if (names.some((other) => other.replaceAll('-', '') === typo.replaceAll('-', ''))) continue;
+        assert.ok((await near(typo)).includes(name), `${typo} for ${name}`);
+      }
+    }
+  }
+  assert.deepEqual(await near('sprung-cleaning'), ['holidays']);
+  assert.deepEqual(await near('autumn-wlak2'), ['holidays']);
+  assert.equal((await near('link')).length, 5);
+  assert.deepEqual(await near('quite-another'), []);
+  await store.close();
 });
