@@ -54,8 +54,10 @@ export async function send(
   const gone = new AbortController();
   const failure = new GolinkError('ERR_CLOSED', 'Nobody took the export, so it was ended.');
   let timer: NodeJS.Timeout | undefined;
+  let isOver = false;
   const watched = async function* (): AsyncGenerator<string> {
     for await (const part of parts) {
+      if (isOver) return;
       timer = setTimeout(() => gone.abort(failure), stalledMs);
       yield part;
       clearTimeout(timer);
@@ -66,6 +68,7 @@ export async function send(
   } catch (error) {
     throw gone.signal.aborted ? failure : error;
   } finally {
+    isOver = true;
     clearTimeout(timer);
   }
 }
