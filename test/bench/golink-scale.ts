@@ -1,11 +1,13 @@
 // A million links: `node test/dist/bench/golink-scale.js [--links N] [--database FILE] [--seconds S]`. Start, memory,
 // pages, search and redirects beside those of a thousand links; writes docs/performance/golink-scale.json and the page.
 // FILE is made if it does not exist (takes some minutes) and kept.
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { scaleName } from './golinklinks.ts';
+import { scaleLine, scaleName } from './golinklinks.ts';
 import { SCALE_FILE, type Scale, type ScaleRow, writeGolinkPage } from './golinkpage.ts';
 import { GolinkProcess, median, quantile, wrk } from './golinkprocess.ts';
 
@@ -30,6 +32,7 @@ const PAGES: Readonly<Record<string, string>> = {
 const SEARCHES: readonly string[] = [
   ...['wiki', 'example com', 'teams/12', 'user77', 'zzzqqq', 'wiki page', 'teams/12 user77'],
   ...['owner:user77@example.com', 'owner:user77 page', 'tag:eng', 'wi', 'e', 'zq', 'ex user77'],
+  ...['zq user77', 'zq wiki', '~ wiki', 'x=1 x=2', 'zzzqqq wiki'],
 ];
 
 async function measure(database: string, count: number): Promise<Scale> {
@@ -47,6 +50,12 @@ async function measure(database: string, count: number): Promise<Scale> {
   for (const [name, path] of Object.entries(PAGES)) await timed(name, path);
   for (const words of SEARCHES)
     await timed(`search: ${words}`, `/.api/v1/links?q=${encodeURIComponent(words)}`);
+  // One letter of a name is missing.
+  const typo = `/${scaleName(1).slice(0, -2)}${scaleName(1).at(-1)}`;
+  await timed('a name that nobody made', typo);
+  const missed = wrk(server.url(typo), seconds, { accept: 'text/html', isMissing: true });
+  const exportMs = await server.time('/.export');
+  const exportRss = (await server.use()).rss;
   // Every visit to another link.
   const script = join(dir, 'visits.lua');
   const names = Array.from({ length: Math.min(count, 100_000) }, (_, i) =>
@@ -59,7 +68,7 @@ local i = 0
 request = function() i = i % #names + 1; return wrk.format("GET", names[i]) end`,
   );
   const one = wrk(server.url(`/${scaleName(1)}`), seconds);
-  const all = wrk(server.url('/'), seconds, script);
+  const all = wrk(server.url('/'), seconds, { script });
   const { rss } = await server.use();
   return {
     links: count,
@@ -69,15 +78,35 @@ request = function() i = i % #names + 1; return wrk.format("GET", names[i]) end`
     rows,
     one,
     all,
+    missed,
+    exportMs,
+    exportRss,
   };
 }
 
+/** Seconds of the whole command, for 100,000 links. */
+function importByCommand(): number {
+  const file = join(dir, 'links.jsonl');
+  let text = '';
+  for (let i = 0; i < 100_000; i++) text += scaleLine(i);
+  writeFileSync(file, text);
+  const command = fileURLToPath(new URL('../../../packages/cli/bin/cove.js', import.meta.url));
+  const from = performance.now();
+  execFileSync(
+    process.execPath,
+    [command, 'golink', 'import', file, '--database', join(dir, 'imported.db')],
+    { stdio: 'ignore' },
+  );
+  return (performance.now() - from) / 1000;
+}
+
 try {
+  const importS = importByCommand();
   const small = await measure(join(dir, 'small.db'), 1_000);
   const large = await measure(values.database ?? join(dir, 'large.db'), links);
-  writeFileSync(SCALE_FILE, `${JSON.stringify({ small, large }, undefined, 2)}\n`);
+  writeFileSync(SCALE_FILE, `${JSON.stringify({ small, large, importS }, undefined, 2)}\n`);
   writeGolinkPage();
-  console.log(JSON.stringify({ small, large }, undefined, 2));
+  console.log(JSON.stringify({ small, large, importS }, undefined, 2));
 } finally {
   rmSync(dir, { recursive: true, force: true });
 }

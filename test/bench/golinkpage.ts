@@ -26,6 +26,11 @@ export interface Scale {
   /** Visits to one link, and to many in turn. */
   readonly one: Load;
   readonly all: Load;
+  /** Visits to a name that nobody made and that is nearly one. */
+  readonly missed: Load;
+  /** Of all links over HTTP, and memory after it. */
+  readonly exportMs: number;
+  readonly exportRss: number;
 }
 
 export interface Redirects {
@@ -71,7 +76,7 @@ function loadTable(rows: Redirects['rows']): string {
 export function writeGolinkPage(): void {
   const redirects = read<Redirects>(REDIRECTS_FILE);
   const tunnel = read<TunnelRedirects>(TUNNEL_FILE);
-  const scale = read<{ small: Scale; large: Scale }>(SCALE_FILE);
+  const scale = read<{ small: Scale; large: Scale; importS: number }>(SCALE_FILE);
   const parts = [
     `# What golink takes
 
@@ -102,7 +107,7 @@ the client share the two cores. \`node:http alone\` is the same redirect on the 
 ${loadTable(tunnel.rows)}`,
     );
   if (scale !== undefined) {
-    const { small, large } = scale;
+    const { small, large, importS } = scale;
     const both = (name: string, of: (one: Scale) => string): string[] => [
       ...[name, of(small), of(large)],
     ];
@@ -121,11 +126,17 @@ ${table(
     both('p99', (one) => ms(one.one.p99)),
     both('redirects/s, links in turn', (one) => whole(one.all.perSecond)),
     both('p99', (one) => ms(one.all.p99)),
+    both('pages for a name nobody made, /s', (one) => whole(one.missed.perSecond)),
+    both('p99', (one) => ms(one.missed.p99)),
+    both('`/.export`', (one) => ms(one.exportMs)),
+    both('memory after it', (one) => mib(one.exportRss)),
     ...large.rows.map(({ name }, i) =>
       both(name, ({ rows }) => `${ms(rows[i]!.ms)}, ${ms(rows[i]!.p95)}`),
     ),
   ],
-)}`,
+)}
+
+\`cove golink import\` of 100,000 links, the whole command: ${importS.toFixed(1)} s.`,
     );
   }
   writeFileSync(PAGE_FILE, `${parts.join('\n\n')}\n`);

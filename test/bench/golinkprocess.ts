@@ -36,7 +36,7 @@ export class GolinkProcess implements AsyncDisposable {
     return `http://127.0.0.1:${this.ready.port}${path}`;
   }
 
-  /** Milliseconds until the whole answer is there. Throws when it is an error. */
+  /** Milliseconds until the whole answer is there. Throws when it is an error other than 404. */
   time(path: string): Promise<number> {
     const from = performance.now();
     return new Promise((resolve, reject) => {
@@ -44,7 +44,8 @@ export class GolinkProcess implements AsyncDisposable {
         this.url(path),
         { headers: { accept: path.startsWith('/.api') ? 'application/json' : 'text/html' } },
         (res) => {
-          if (res.statusCode! >= 400) reject(new Error(`${path}: ${res.statusCode}`));
+          if (res.statusCode! >= 400 && res.statusCode !== 404)
+            reject(new Error(`${path}: ${res.statusCode}`));
           res.resume().on('end', () => resolve(performance.now() - from));
         },
       );
@@ -68,14 +69,27 @@ export interface Load {
   readonly p99: number;
 }
 
-/** 32 connections from one thread of wrk. `script`: a file in Lua. */
-export function wrk(url: string, seconds: number, script?: string): Load {
+/**
+ * 32 connections from one thread of wrk. `script`: a file in Lua. Throws when an answer is an error; `isMissing`: all
+ * are to be 404.
+ */
+export function wrk(
+  url: string,
+  seconds: number,
+  options: {
+    readonly script?: string;
+    readonly accept?: string;
+    readonly isMissing?: boolean;
+  } = {},
+): Load {
+  const { script, accept, isMissing = false } = options;
   const args = ['-t1', '-c32', `-d${seconds}s`, '--latency'];
-  const text = execFileSync('wrk', [...args, ...(script ? ['-s', script] : []), url], {
-    encoding: 'utf8',
-  });
-  const answers = /Non-2xx or 3xx responses: (\d+)/.exec(text);
-  if (answers !== null) throw new Error(`${url}: ${answers[0]}`);
+  if (script !== undefined) args.push('-s', script);
+  if (accept !== undefined) args.push('-H', `Accept: ${accept}`);
+  const text = execFileSync('wrk', [...args, url], { encoding: 'utf8' });
+  const errors = Number(/Non-2xx or 3xx responses: (\d+)/.exec(text)?.[1] ?? 0);
+  const all = Number(/(\d+) requests in/.exec(text)![1]);
+  if (errors !== (isMissing ? all : 0)) throw new Error(`${url}: ${errors} of ${all} are errors`);
   const percentile = (p: number): number => {
     const [, value, unit] = new RegExp(`\\s${p}%\\s+([\\d.]+)(us|ms|s)`).exec(text)!;
     return Number(value) * { us: 0.001, ms: 1, s: 1000 }[unit as 'us' | 'ms' | 's'];

@@ -1,6 +1,6 @@
 // What leaves at length: snapshots, one link as compact JSON on each line, sorted by name; and counts of clicks. Everything
 // is as it was at one moment, however long it takes; only a part at a time is in memory, and the next is read when that is
-// taken. Whoever takes nothing for a while is let go, because changes pile up meanwhile.
+// taken.
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { GolinkError } from './errors.ts';
@@ -12,7 +12,6 @@ import type { Store } from './store/store.ts';
 const PART = 250;
 /** Counts of clicks in one line. */
 const CLICK_LINE = 500;
-const STALLED_MS = 60_000;
 
 /** Lines of a snapshot by name; then, where asked for, those of the clicks. */
 export async function* snapshotOf(
@@ -43,13 +42,13 @@ export async function* clicksOf(store: Store): AsyncGenerator<string> {
 }
 
 /**
- * Sends `parts` and ends the stream. Reading ends with it when the other side goes away, and `stalledMs` after it took
- * the last part: throws GolinkError ERR_CLOSED then.
+ * Sends `parts` and ends the stream. Reading ends with it when the other side goes away. Whoever takes nothing for
+ * `stalledMs` is let go with GolinkError ERR_CLOSED, because changes pile up beside a state that is read.
  */
 export async function send(
   parts: AsyncGenerator<string>,
   target: Writable,
-  stalledMs: number = STALLED_MS,
+  stalledMs?: number,
 ): Promise<void> {
   const gone = new AbortController();
   const failure = new GolinkError('ERR_CLOSED', 'Nobody took the export, so it was ended.');
@@ -58,7 +57,7 @@ export async function send(
   const watched = async function* (): AsyncGenerator<string> {
     for await (const part of parts) {
       if (isOver) return;
-      timer = setTimeout(() => gone.abort(failure), stalledMs);
+      if (stalledMs !== undefined) timer = setTimeout(() => gone.abort(failure), stalledMs);
       yield part;
       clearTimeout(timer);
     }

@@ -80,7 +80,7 @@ export interface Golink extends AsyncDisposable {
   ): Promise<ImportReport>;
   /**
    * Writes a snapshot of all links, on request with their clicks, and ends the stream. All of it is as it was at one moment.
-   * Rejects, and stops reading, when the stream is destroyed or takes nothing for a minute.
+   * Rejects, and stops reading, when the stream is destroyed.
    */
   exportTo(stream: Writable, options?: { readonly stats?: boolean }): Promise<void>;
   /**

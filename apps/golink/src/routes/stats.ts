@@ -21,10 +21,13 @@ export const mountExports: Mount = (app, desk) => {
   app.all('/.export-stats', (_req, res) => download(res, clicksOf(store)));
 };
 
+/** A download that nobody takes any more. */
+const STALLED_MS = 60_000;
+
 async function download(res: Response, parts: AsyncGenerator<string>): Promise<void> {
   res.setHeader('Content-Type', 'text/plain; charset=utf-8');
   try {
-    await send(parts, res);
+    await send(parts, res, STALLED_MS);
   } catch (error) {
     // The other side went away: nobody to tell.
     if ((error as { code?: unknown }).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;

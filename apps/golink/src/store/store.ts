@@ -56,8 +56,7 @@ export class Store implements AsyncDisposable {
   readonly #snapshots: Set<Snapshot> = new Set();
   /** Those who wait for one of the snapshots to end. */
   readonly #waiting: (() => void)[] = [];
-  /** Grows with every change made through this store. */
-  changes = 0;
+  #changes = 0;
   /** Of the transaction that is under way. */
   #renames: { readonly from: string; readonly to: string }[] = [];
 
@@ -77,6 +76,11 @@ export class Store implements AsyncDisposable {
     }, FLUSH_INTERVAL_MS);
     store.#timer.unref();
     return store;
+  }
+
+  /** Grows with every change made through this store. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** Milliseconds since the epoch. */
@@ -285,7 +289,7 @@ export class Store implements AsyncDisposable {
         return work(tx);
       });
       this.database.committed();
-      this.changes++;
+      this.#changes++;
       for (const { from, to } of this.#renames) this.clicks.renamed(from, to);
       return result;
     });
