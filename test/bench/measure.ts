@@ -145,8 +145,8 @@ export async function idleConnections({ client, server }: Pair): Promise<number>
     return client.usage().rssMiB + server.usage().rssMiB;
   };
   const { address } = server.ready;
-  // The first ones also pay for compilation.
-  await client.ask({ op: 'idle', address, count: IDLE_CONNECTIONS / 4 });
+  // The first ones also pay for compilation, and for tables that stay.
+  await client.ask({ op: 'idle', address, count: IDLE_CONNECTIONS });
   const before = await collected();
   await client.ask({ op: 'idle', address, count: IDLE_CONNECTIONS });
   const after = await collected();

@@ -54,7 +54,7 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 test('a map comes back as it was, but for what is only of the moment', () => {
   const map = mapWith({ Health: ['it rains'], ControlTime: '2026-11-21T00:00:00Z' });
-  const back = decodeNetworkMap(encodeNetworkMap(map), 0);
+  const back = decodeNetworkMap(Buffer.concat([...encodeNetworkMap(map)]), 0);
   assert.deepEqual(back, { ...map, health: [], clockOffset: 0 });
 });
 
@@ -64,6 +64,23 @@ test('the file is 0600 and holds the latest map once flushed', async () => {
   await cache.flush();
   assert.equal(statSync(join(dir, CACHE_FILE)).mode & 0o777, 0o600);
   assert.equal((await cache.read(key(1)))?.domain, 'new.example');
+  assert.deepEqual(errors, []);
+});
+
+test('a map of any number of peers is whole, though it is written in pieces', async () => {
+  const { peers, ...rest } = mapWith();
+  const [peer] = peers.values();
+  for (const count of [0, 1, 64, 65, 150]) {
+    const many = Array.from({ length: count }, (_, i) => ({
+      ...peer!,
+      ID: i + 2,
+      Key: key(i + 2),
+    }));
+    const map = { ...rest, peers: new Map(many.map((one) => [one.ID, one])) };
+    cache.write(map);
+    await cache.flush();
+    assert.deepEqual(await cache.read(key(1)), map);
+  }
   assert.deepEqual(errors, []);
 });
 

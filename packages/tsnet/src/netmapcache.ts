@@ -3,6 +3,7 @@
 // It is a help, not the truth: whatever is wrong with it, the node starts as without it.
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { utf8Encode } from '@cove/protocol/bytes';
 import { encodeJson } from '@cove/protocol/json';
 import type { NodePublic } from '@cove/protocol/keys';
 import { type MapResponse, parseMapResponse } from '@cove/protocol/mapmessage';
@@ -17,12 +18,15 @@ const FORBIDDEN = 'disable-cache-network-maps';
 const WRITE_DELAY_MS = 2_000;
 /** Some 100,000 peers. */
 const MAX_BYTES = 128 << 20;
+const PEERS_PER_PIECE = 64;
 
-/** The map as the first message of a stream that would fold to it. */
-export function encodeNetworkMap(map: NetworkMap): Uint8Array {
+/**
+ * The map as the first message of a stream that would fold to it, in pieces: the text of a large map is several times what the
+ * map takes, and a process seldom gives back what it took once.
+ */
+export function* encodeNetworkMap(map: NetworkMap): Generator<Uint8Array> {
   const message: MapResponse = {
     Node: map.self,
-    Peers: [...map.peers.values()],
     UserProfiles: [...map.users.values()],
     PacketFilters: Object.fromEntries(map.packetFilters),
     Domain: map.domain,
@@ -30,7 +34,15 @@ export function encodeNetworkMap(map: NetworkMap): Uint8Array {
     ...(map.dns !== undefined && { DNSConfig: map.dns }),
     ...(map.sshPolicy !== undefined && { SSHPolicy: map.sshPolicy }),
   };
-  return encodeJson(message);
+  // Without its last brace: the peers follow.
+  yield encodeJson(message).slice(0, -1);
+  const peers = [...map.peers.values()];
+  for (let i = 0; i < peers.length; i += PEERS_PER_PIECE) {
+    const piece = encodeJson(peers.slice(i, i + PEERS_PER_PIECE));
+    yield utf8Encode(i === 0 ? ',"Peers":[' : ',');
+    yield piece.subarray(1, -1);
+  }
+  yield utf8Encode(peers.length === 0 ? '}' : ']}');
 }
 
 /** Throws ProtocolError, ERR_CONTROL_PROTOCOL. */
@@ -97,12 +109,12 @@ export class NetworkMapCache {
     await rm(join(this.#dir, CACHE_FILE), { force: true });
   }
 
-  async #replace(bytes: Uint8Array): Promise<void> {
+  async #replace(pieces: Iterable<Uint8Array>): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     const draft = join(this.#dir, `${CACHE_FILE}.draft`);
     const file = await open(draft, 'w', 0o600);
     try {
-      await file.writeFile(bytes);
+      for (const piece of pieces) await file.writeFile(piece);
     } finally {
       await file.close();
     }
