@@ -86,8 +86,8 @@ main{flex:1;padding-block:clamp(1.5rem,5vw,3.25rem) 4rem;display:grid;gap:clamp(
 .brand{grid-area:brand;display:inline-flex;align-items:center;gap:.6rem;color:var(--ink);text-decoration:none;font:650 1.125rem/1 var(--mono);letter-spacing:-.03em}
 .brand:hover{color:var(--ink)}
 .mark{display:block;width:1.875rem;height:1.875rem;flex:none}
-.top nav{grid-area:nav;display:flex;gap:.25rem;margin-inline:-.7rem;overflow-x:auto;scrollbar-width:none}
-.top nav a{color:var(--muted);text-decoration:none;padding:.75rem .7rem .65rem;border-bottom:2px solid transparent;white-space:nowrap;font-size:.9375rem}
+.top nav{grid-area:nav;display:flex;flex-wrap:wrap;column-gap:.25rem;margin-inline:-.7rem;padding-top:.35rem}
+.top nav a{color:var(--muted);text-decoration:none;padding:.5rem .7rem;border-bottom:2px solid transparent;white-space:nowrap;font-size:.9375rem}
 .top nav a:hover{color:var(--ink)}
 .top nav a:focus-visible{outline-offset:-3px}
 .top nav a[aria-current]{color:var(--ink);border-color:var(--accent)}
@@ -100,7 +100,7 @@ main{flex:1;padding-block:clamp(1.5rem,5vw,3.25rem) 4rem;display:grid;gap:clamp(
 .tone-1{background:#7a4b1e}.tone-2{background:#3f5a9b}.tone-3{background:#8a3f63}.tone-4{background:#4c6b2f}.tone-5{background:#5a4a93}
 @media (min-width:46rem){
 .top .bar{grid-template-columns:auto 1fr auto;grid-template-areas:"brand nav caller";padding-block:0;min-height:4rem;gap:0 2rem}
-.top nav{margin:0;align-self:stretch}
+.top nav{margin:0;padding:0;align-self:stretch}
 .top nav a{display:flex;align-items:center;padding:.1rem .7rem 0}
 }
 
@@ -189,6 +189,8 @@ a.go:hover{text-decoration:underline;text-decoration-color:var(--accent)}
 .target{font-family:var(--mono);font-size:.9375rem;overflow-wrap:anywhere;white-space:pre-wrap}
 .facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(7rem,1fr));gap:1rem 1.5rem}
 @media (min-width:46rem){.facts{grid-template-columns:2fr 1fr 1fr 1fr}.facts .wide{grid-column:1/-1}}
+.facts>:first-child{grid-column:1/-1}
+@media (min-width:46rem){.facts>:first-child{grid-column:auto}}
 .facts dt{font-size:.8125rem;color:var(--muted)}
 .facts dd{font-weight:550;overflow-wrap:anywhere}
 .mini{list-style:none;display:grid;grid-template-columns:minmax(0,1fr)}
@@ -225,6 +227,8 @@ ins{background:var(--accent-soft);text-decoration-color:var(--accent);text-under
 .chart rect.none{fill:var(--line-strong)}
 .chart rect:hover{fill:var(--accent-strong)}
 .chart-grid{stroke:var(--line);stroke-width:1;fill:none}
+.chart figcaption{flex-wrap:nowrap;text-align:center}
+.chart time{white-space:nowrap}
 .chart-max{position:absolute;top:0;left:0;font-size:.75rem;line-height:1;color:var(--muted)}
 .plain{border-collapse:collapse;width:100%}
 .plain th,.plain td{text-align:left;padding:.35rem 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere}

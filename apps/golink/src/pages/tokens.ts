@@ -33,7 +33,7 @@ ${issued && html`<div class="notice stack-s" role="status"><p><b>${issued.name}<
 <section class="stack" aria-labelledby="have"><h2 id="have">Tokens</h2>
 ${
   tokens.length === 0
-    ? html`<p class="empty">There are none.</p>`
+    ? html`<p class="empty">There are none yet. The form makes one.</p>`
     : html`<ul class="mini wide">${tokens.map((one) => row(one))}</ul>`
 }</section>
 <section class="stack" aria-labelledby="make"><h2 id="make">Make one</h2>
