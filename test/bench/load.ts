@@ -1,6 +1,5 @@
 // The load, made in the process of the node it crosses: streams, echoes, HTTP requests, connections. The Go peer has the
 // same in load.go; requests are written by hand, so that what is measured is not an HTTP client.
-import { once } from 'node:events';
 import type { Conn, Server } from '@cove/tsnet';
 import {
   type ConnectRequest,
@@ -103,28 +102,34 @@ export class Load {
     const start = performance.now();
     let missing = 0;
     let back = (): void => {};
+    let fail = (_error: Error): void => {};
+    let failure: Error | undefined;
     conn.on('data', (bytes: Buffer) => {
       missing -= bytes.length;
       if (missing === 0) back();
     });
-    const failed = once(conn, 'error').then(([error]) => Promise.reject(error));
-    failed.catch(() => {});
+    conn.on('error', (error: Error) => {
+      failure = error;
+      fail(error);
+    });
     for (let due = start; performance.now() - start < seconds * 1000; due += interval) {
       if (interval > 0) {
         await sleepUntil(due);
         const late = performance.now() - due;
         if (late > interval) due += Math.floor(late / interval) * interval;
       }
+      if (failure) throw failure;
       const sent = performance.now();
       missing = size;
-      const answered = new Promise<void>((done) => {
+      conn.write(message);
+      // Not a race with one promise for the error: that would keep something of every echo until the end.
+      await new Promise<void>((done, reject) => {
+        fail = reject;
         back = () => {
           took.push(performance.now() - sent);
           done();
         };
       });
-      conn.write(message);
-      await Promise.race([answered, failed]);
     }
     const result = summary(took, performance.now() - start);
     conn.destroy();

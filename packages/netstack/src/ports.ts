@@ -50,7 +50,8 @@ export class EphemeralPorts {
 
   #search(offset: number, taken: (port: number) => boolean): number {
     for (let i = 0; i < this.#count; i++) {
-      const port = this.#first + ((offset + this.#counter) % this.#count);
+      // The rest of a division comes as a floating-point number.
+      const port = (this.#first + ((offset + this.#counter) % this.#count)) | 0;
       this.#counter = (this.#counter + 1) % this.#count;
       if (!taken(port)) return port;
     }

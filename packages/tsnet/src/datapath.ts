@@ -88,7 +88,8 @@ export class DataPath {
   #shieldsUp = false;
   /** Of devices before this one. */
   readonly #oldCounts: Uint32Array = new Uint32Array(COUNT_NAMES.length);
-  #now = 0;
+  /** A floating-point number from the start, so that the class of this object stays one to V8. */
+  #now = -0;
   /** The relay path of the message being received. */
   #relayedFrom: Path | undefined;
   /** Inbound drops by Verdict, outbound drops behind them. */

@@ -40,7 +40,7 @@ import * as tsmp from './tsmp.ts';
 import type { Machine } from './tun/machine.ts';
 import type { MachineOpener } from './tun/open.ts';
 import { Turns } from './turns.ts';
-import { warmUp } from './warmup.ts';
+import { warmUp, warmUpPath } from './warmup.ts';
 import { type WhoIs, whoIsAddress } from './whois.ts';
 
 /** What the engine tells its owner. All are called outside the packet path; none may throw. */
@@ -132,6 +132,7 @@ export class Engine {
   /** Where further paths are added, as file transfer does. */
   readonly peerApi: PeerApi;
   readonly #clock: Clock;
+  readonly #crypto: Crypto;
   readonly #log: Log;
   readonly #nodes: NodeTable;
   readonly #path: DataPath;
@@ -157,6 +158,7 @@ export class Engine {
     const { clock, crypto } = options;
     this.#nodeKey = options.nodeKey;
     this.#clock = clock;
+    this.#crypto = crypto;
     this.#log = options.log ?? silent;
     this.#turns = new Turns(clock, (now) => {
       try {
@@ -329,7 +331,10 @@ export class Engine {
       this.#path.stack.listen({
         port: checkPort(port),
         ...(address === undefined ? {} : { address }),
-        accept,
+        accept: (socket) => {
+          warmUpPath(this.#crypto);
+          accept(socket);
+        },
       }),
     );
     this.#listeners.add(listener);
@@ -360,6 +365,7 @@ export class Engine {
   /** A connection that waits for its connect() call, for drivers that make their own. */
   newConn(options: { allowHalfOpen?: boolean | undefined } = {}): Conn {
     this.#checkOpen();
+    warmUpPath(this.#crypto);
     const conn = new Conn(this.#env, { ...options, onClosed: this.#forgetConn });
     this.#conns.add(conn);
     return conn;

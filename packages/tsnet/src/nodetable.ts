@@ -53,7 +53,8 @@ class MapPeer implements Peer {
   jailed: boolean;
   wireguard: WireGuardPeer<Peer> | undefined = undefined;
   heardFrom: Path | undefined = undefined;
-  lastSend = 0;
+  /** No small integer, as the times that follow: so V8 keeps one hidden class for peers. */
+  lastSend: number = -0;
   #keyBytes: Uint8Array | undefined;
   readonly #acceptRoutes: boolean;
 

@@ -1,5 +1,6 @@
 // The first handshake and the first discovery messages of a process take ten times as long as the next, because the
-// code behind them was never run. A node runs it once, with keys of nobody, while it has nothing to do yet.
+// code behind them was never run. A node runs it once, with keys of nobody, while it has nothing to do yet. What packets
+// run through follows with the first connection: a node without any shall not pay for it.
 import { BOX_NONCE_LENGTH, boxSharedKey, type Crypto } from '@cove/protocol/crypto';
 import {
   DISCO_TXID_LENGTH,
@@ -10,12 +11,20 @@ import {
 } from '@cove/protocol/disco';
 import { PrivateKey } from '@cove/protocol/keys';
 import { Device, type DeviceSink } from '@cove/wireguard';
+import { PathWarmUp } from './pathwarmup.ts';
 
 /** More make it only a little faster, and cost more of the start. */
 const ROUNDS = 6;
 const MESSAGES = 5;
 
+/** Whoever wants a single answer of a peer nearby has had it by then. */
+const PATH_DELAY = 20;
+/** Some three thousand echoes within a second: what is left to compile after them comes rarely. */
+const PATH_STEPS = 200;
+const PATH_INTERVAL = 3;
+
 let isWarm = false;
+let isPathWarm = false;
 
 /** Spreads some 25 ms of work over turns of the event loop; only the first call in a process does anything. */
 export function warmUp(crypto: Crypto): void {
@@ -28,6 +37,26 @@ export function warmUp(crypto: Crypto): void {
     if (++round < ROUNDS) setImmediate(next);
   };
   setImmediate(next);
+}
+
+/**
+ * The node has a connection. Takes a third of a second in all, in pieces of a millisecond or a few; only the first call
+ * in a process does anything, and the process may end before it is done.
+ */
+export function warmUpPath(crypto: Crypto): void {
+  if (isPathWarm) return;
+  isPathWarm = true;
+  setTimeout(() => {
+    const path = new PathWarmUp(crypto);
+    let step = 0;
+    const timer = setInterval(() => {
+      path.step();
+      if (++step < PATH_STEPS) return;
+      clearInterval(timer);
+      path.close();
+    }, PATH_INTERVAL);
+    timer.unref();
+  }, PATH_DELAY).unref();
 }
 
 function exchangeDisco(crypto: Crypto): void {

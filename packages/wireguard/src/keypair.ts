@@ -30,10 +30,12 @@ export interface KeypairInput {
 /** Owner is the peer the keys belong to. */
 export class Keypair<Owner = unknown> {
   readonly owner: Owner;
-  readonly localIndex: number;
-  readonly remoteIndex: number;
+  // Floating-point numbers from the start: another kind of number in a later handshake would give keypairs another
+  // hidden class, and V8 would throw away the code compiled for them.
+  readonly localIndex: number = -0;
+  readonly remoteIndex: number = -0;
   readonly initiator: boolean;
-  readonly createdAt: number;
+  readonly createdAt: number = -0;
   readonly replay: ReplayWindow = new ReplayWindow();
   readonly #sendKey: Uint8Array;
   readonly #receiveKey: Uint8Array;

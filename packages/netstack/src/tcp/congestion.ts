@@ -2,6 +2,7 @@
 // counts bytes acknowledged (RFC 3465), because peers and we ourselves acknowledge whole batches.
 // Slow start ends by HyStart++ (hystart.ts).
 // Who is in recovery, what is lost and what may be sent during recovery is decided elsewhere (recovery.ts).
+import { FLOAT_ZERO } from '../floatzero.ts';
 import { HyStart } from './hystart.ts';
 
 export interface CongestionControl {
@@ -40,10 +41,10 @@ export function initialWindow(mss: number): number {
 
 export class NewReno implements CongestionControl {
   readonly name = 'newreno';
-  cwnd: number;
+  cwnd: number = FLOAT_ZERO;
   ssthresh: number = Number.POSITIVE_INFINITY;
   #mss: number;
-  #credit = 0;
+  #credit = FLOAT_ZERO;
   #before: { cwnd: number; ssthresh: number } | undefined;
   /** From the first sample on: a connection that sends nothing has none. */
   #hystart: HyStart | undefined;
@@ -134,21 +135,22 @@ interface CubicState {
 
 export class Cubic implements CongestionControl {
   readonly name = 'cubic';
-  cwnd: number;
+  cwnd: number = FLOAT_ZERO;
   ssthresh: number = Number.POSITIVE_INFINITY;
   #mss: number;
   /** Windows in segments; times in milliseconds. */
-  #wMax = 0;
-  #k = 0;
-  #epoch = -1;
-  #estimate = 0;
-  #prior = 0;
-  #lastAck = 0;
+  #wMax = FLOAT_ZERO;
+  #k = FLOAT_ZERO;
+  #epoch = FLOAT_ZERO;
+  #estimate = FLOAT_ZERO;
+  #prior = FLOAT_ZERO;
+  #lastAck = FLOAT_ZERO;
   #before: CubicState | undefined;
   /** From the first sample on: a connection that sends nothing has none. */
   #hystart: HyStart | undefined;
 
   constructor(mss: number) {
+    this.#epoch = -1;
     this.#mss = mss;
     this.cwnd = initialWindow(mss);
   }

@@ -1,6 +1,7 @@
 // What the parts of TCP share and are handed: settings, counters, the time of the batch, a way to write packets.
 import type { StackOptions, TcpOptions } from '../api.ts';
 import type { Counters } from '../counters.ts';
+import { FLOAT_ZERO } from '../floatzero.ts';
 import type { PacketWriter } from '../output.ts';
 import type { InternetChecksum } from '../wire/checksum.ts';
 import { TcpSegment } from '../wire/tcp.ts';
@@ -57,7 +58,7 @@ export class TcpContext implements TcpMemory {
   readonly incoming: InternetChecksum;
   readonly mtu: number;
   /** Time of the batch. */
-  now = 0;
+  now: number = FLOAT_ZERO;
   /** Memory of received bytes waiting for applications. */
   queued = 0;
   /** The link asked for a break: no data segments. */

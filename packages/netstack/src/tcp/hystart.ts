@@ -5,6 +5,7 @@
 // a queue one round trip late. Hence two things beyond the RFC: conservative slow start ends as soon as round trips grow
 // again; and once the window is all that the path holds, by the rate at which acknowledgements came back (Hoe, SIGCOMM 1996;
 // Ha and Rhee, Computer Networks 55(9), 2011), it grows as in conservative slow start, and stops with the first rise.
+import { FLOAT_ZERO } from '../floatzero.ts';
 
 const MIN_RTT_THRESHOLD = 4;
 const MAX_RTT_THRESHOLD = 16;
@@ -33,15 +34,19 @@ export class HyStart {
   /** The least round trip of the round that led to conservative slow start. */
   #baseline: number = NONE;
   #rounds = 0;
-  #roundEnd = -1;
+  #roundEnd = FLOAT_ZERO;
   #leastRtt: number = NONE;
   /** By how much those of the first round differed. */
-  #spread = 0;
+  #spread = FLOAT_ZERO;
   /** The highest rate of acknowledgements, bytes per millisecond; where and when its present measurement began. */
-  #rate = 0;
-  #firstAck = 0;
-  #firstAt = 0;
+  #rate = FLOAT_ZERO;
+  #firstAck = FLOAT_ZERO;
+  #firstAt = FLOAT_ZERO;
   #lastAt: number = Number.NEGATIVE_INFINITY;
+
+  constructor() {
+    this.#roundEnd = -1;
+  }
 
   /** By what slow start divides the bytes acknowledged, with a window of `cwnd`. */
   divisor(cwnd: number): number {

@@ -324,7 +324,7 @@ export class TcpLayer implements TcpOwner {
     tcb.rcvShift = options.windowScaling
       ? scaleFor(Math.max(options.receiveBufferLimit, options.receiveBuffer))
       : 0;
-    tcb.rcvUnit = 2 ** tcb.rcvShift;
+    tcb.rcvUnit = 1 << tcb.rcvShift;
     tcb.connectTimeout = options.connectTimeout;
     this.#table.add(tcb);
     return tcb;

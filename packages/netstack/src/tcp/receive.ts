@@ -80,7 +80,7 @@ export function acceptSyn(ctx: TcpContext, tcb: Tcb, segment: TcpSegment): void 
   tcb.tsOk = options.timestamps && segment.hasTimestamps;
   tcb.scaleOk = options.windowScaling && segment.windowScale >= 0;
   if (tcb.scaleOk) {
-    tcb.sndUnit = 2 ** segment.windowScale;
+    tcb.sndUnit = 1 << segment.windowScale;
   } else {
     tcb.rcvShift = 0;
     tcb.rcvUnit = 1;

@@ -1,4 +1,5 @@
 // Round-trip estimate and retransmission timeout (RFC 6298). Milliseconds.
+import { FLOAT_ZERO } from '../floatzero.ts';
 
 /** RFC 6298 2.1: before the first sample. */
 export const INITIAL_RTO = 1000;
@@ -9,16 +10,18 @@ const GRANULARITY = 1;
 
 export class RttEstimator {
   /** Negative before the first sample. */
-  srtt = -1;
-  rttvar = 0;
+  srtt: number = FLOAT_ZERO;
+  rttvar: number = FLOAT_ZERO;
   /** The base timeout, without back-off. */
-  rto: number = INITIAL_RTO;
+  rto: number = FLOAT_ZERO;
   /** How often the timer was doubled since the last fresh sample. */
   backoff = 0;
   readonly #min: number;
   readonly #max: number;
 
   constructor(min: number, max: number) {
+    this.srtt = -1;
+    this.rto = INITIAL_RTO;
     this.#min = min;
     this.#max = max;
   }

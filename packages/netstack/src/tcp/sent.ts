@@ -3,6 +3,7 @@
 //
 // Every segment is in one of three conditions: in flight (in the time list), SACKED, or LOST and waiting for its
 // retransmission, which puts it in flight again.
+import { FLOAT_ZERO } from '../floatzero.ts';
 import { type AckEffect, EMPTY_ARRAYS, type SentArrays, type SentPool } from './sentpool.ts';
 import { seqAdd, seqDiff, seqLe, seqLt } from './seq.ts';
 
@@ -19,10 +20,10 @@ export class SentSegments {
   sackedCount = 0;
   lostBytes = 0;
   /** RACK.xmit_ts, RACK.end_seq, RACK.rtt, RACK.min_RTT and RACK.fack (RFC 8985 5.3). */
-  rackSentAt = -1;
-  rackEnd = 0;
-  rackRtt = 0;
-  rackFack = 0;
+  rackSentAt: number = FLOAT_ZERO;
+  rackEnd: number = FLOAT_ZERO;
+  rackRtt: number = FLOAT_ZERO;
+  rackFack: number = FLOAT_ZERO;
   minRtt: number = Number.POSITIVE_INFINITY;
   /** Of the acknowledgement being processed; all connections share it. */
   readonly effect: AckEffect;
@@ -45,6 +46,7 @@ export class SentSegments {
   constructor(pool: SentPool) {
     this.#pool = pool;
     this.effect = pool.effect;
+    this.rackSentAt = -1;
   }
 
   /** RFC 6675 pipe: sequence space believed to be in the network. */

@@ -3,6 +3,7 @@
 import type { AddressEntry } from '../addresses.ts';
 import type { TcpHandler, TcpSocket, TcpState } from '../api.ts';
 import type { TcpErrorCode } from '../errors.ts';
+import { FLOAT_ZERO } from '../floatzero.ts';
 import type { BufferPool } from './bufferpool.ts';
 import type { CongestionControl } from './congestion.ts';
 import type { ListenerState } from './listener.ts';
@@ -104,18 +105,18 @@ export class Tcb {
   bytesSent = 0;
 
   // Send sequence variables.
-  iss = 0;
-  sndUna = 0;
-  sndNxt = 0;
+  iss: number = FLOAT_ZERO;
+  sndUna: number = FLOAT_ZERO;
+  sndNxt: number = FLOAT_ZERO;
   sndWnd = 0;
-  sndWl1 = 0;
-  sndWl2 = 0;
+  sndWl1: number = FLOAT_ZERO;
+  sndWl2: number = FLOAT_ZERO;
   maxSndWnd = 0;
   /** Bytes per unit of the peer's window field. */
   sndUnit = 1;
   /** Payload from SND.UNA on; `ringSeq` is the sequence number of its first byte. */
   readonly ring: RingBuffer;
-  ringSeq = 0;
+  ringSeq: number = FLOAT_ZERO;
   finQueued = false;
   finSent = false;
   finAcked = false;
@@ -123,7 +124,7 @@ export class Tcb {
   mss = 536;
   /** The MSS before the path was found to carry less, or 0; since when (pathmtu.ts). */
   fullMss = 0;
-  mssLoweredAt = 0;
+  mssLoweredAt: number = FLOAT_ZERO;
   /** Lowered on mere suspicion, for the first time. */
   mssDoubtful = false;
   blackHole = false;
@@ -134,8 +135,8 @@ export class Tcb {
   readonly rtt: RttEstimator;
   congestion: CongestionControl;
   recovery: number = Recovery.OPEN;
-  recoverPoint = 0;
-  recoveryWindow = 0;
+  recoverPoint: number = FLOAT_ZERO;
+  recoveryWindow: number = FLOAT_ZERO;
   prrDelivered = 0;
   prrOut = 0;
   prrFlight = 0;
@@ -151,26 +152,26 @@ export class Tcb {
    * The latest episode of recovery, for taking it back (undo.ts): its range of sequence space, when it first sent anything
    * again, and how many of its retransmissions nobody has reported as needless. 0: nothing to take back.
    */
-  undoLeft = 0;
-  undoRight = 0;
-  undoSentAt = 0;
+  undoLeft: number = FLOAT_ZERO;
+  undoRight: number = FLOAT_ZERO;
+  undoSentAt: number = FLOAT_ZERO;
   undoCount = 0;
   reordering = false;
   reorderFactor = 1;
-  reorderRound = 0;
+  reorderRound: number = FLOAT_ZERO;
   reorderPersist = 0;
-  tailProbeEnd = -1;
+  tailProbeEnd: number = FLOAT_ZERO;
   tailProbeAgain = false;
   synTransmissions = 0;
-  synSentAt = 0;
+  synSentAt: number = FLOAT_ZERO;
   timeouts = 0;
   /** When the peer last acknowledged something new, or proved alive behind a zero window. */
-  progressAt = 0;
+  progressAt: number = FLOAT_ZERO;
   connectTimeout = 0;
   override = false;
   /** A zero-window probe went out and nothing came back. */
   probeOut = false;
-  lastSendAt = 0;
+  lastSendAt: number = FLOAT_ZERO;
   /** R2 of this connection. */
   userTimeout: number;
   /** Of the IP header: type of service or traffic class, and TTL or hop limit. */
@@ -178,10 +179,10 @@ export class Tcb {
   hopLimit = 64;
 
   // Receive sequence variables.
-  irs = 0;
-  rcvNxt = 0;
+  irs: number = FLOAT_ZERO;
+  rcvNxt: number = FLOAT_ZERO;
   /** Right edge of the window ever offered. */
-  rcvAdv = 0;
+  rcvAdv: number = FLOAT_ZERO;
   rcvBuf: number;
   rcvShift = 0;
   /** 2^rcvShift: bytes per unit of our window field. */
@@ -190,7 +191,7 @@ export class Tcb {
   outOfOrder: OutOfOrderBuffer | undefined;
   finReceived = false;
   /** The FIN arrived ahead of a hole: its sequence number, or -1. */
-  finAhead = -1;
+  finAhead: number = FLOAT_ZERO;
   ackDue: number = AckDue.NONE;
   /** Duplicates to send of the acknowledgement, so that the peer sends again what it has in flight. */
   repeatAcks = 0;
@@ -203,14 +204,14 @@ export class Tcb {
   quickAcks = 16;
   /** The peer named urgent data, up to this sequence number. */
   urgent = false;
-  urgentEnd = 0;
-  dsackLeft = 0;
-  dsackRight = 0;
-  lastSegmentAt = 0;
+  urgentEnd: number = FLOAT_ZERO;
+  dsackLeft: number = FLOAT_ZERO;
+  dsackRight: number = FLOAT_ZERO;
+  lastSegmentAt: number = FLOAT_ZERO;
   lastDataAt: number = Number.NEGATIVE_INFINITY;
   challengeAt: number = Number.NEGATIVE_INFINITY;
   challenges = 0;
-  tuneAt = 0;
+  tuneAt: number = FLOAT_ZERO;
   tuneCopied = 0;
   tuneLast = 0;
 
@@ -218,10 +219,10 @@ export class Tcb {
   sackOk = false;
   tsOk = false;
   scaleOk = false;
-  tsOffset = 0;
-  tsRecent = 0;
-  tsRecentAt = 0;
-  lastAckSent = 0;
+  tsOffset: number = FLOAT_ZERO;
+  tsRecent: number = FLOAT_ZERO;
+  tsRecentAt: number = FLOAT_ZERO;
+  lastAckSent: number = FLOAT_ZERO;
 
   // Deadlines; `rexmitKind` says what the first is for.
   rexmitKind: number = Rexmit.NONE;
@@ -267,6 +268,8 @@ export class Tcb {
     this.userTimeout = userTimeout;
     this.congestion = congestion;
     this.rcvBuf = receiveBuffer;
+    this.tailProbeEnd = -1;
+    this.finAhead = -1;
   }
 
   /** Earliest deadline of all. */

@@ -6,6 +6,7 @@
 //   kind 0 end of list   1 no-operation   others: kind, length of the whole option, value
 //   2 MSS (4): u16   3 window scale (3): u8   4 SACK permitted (2)   5 SACK (2 + 8n): n x left edge u32, right edge u32
 //   8 timestamps (10): TSval u32, TSecr u32
+import { FLOAT_ZERO } from '../floatzero.ts';
 import { putU16, putU32, u16, u32 } from './bigendian.ts';
 
 export const Flag = {
@@ -37,8 +38,8 @@ export const MAX_SACK_BLOCKS = 4;
 export class TcpSegment {
   sourcePort = 0;
   destinationPort = 0;
-  seq = 0;
-  ack = 0;
+  seq: number = FLOAT_ZERO;
+  ack: number = FLOAT_ZERO;
   flags = 0;
   /** As in the header, not scaled. */
   window = 0;
@@ -52,8 +53,8 @@ export class TcpSegment {
   windowScale = -1;
   sackPermitted = false;
   hasTimestamps = false;
-  tsVal = 0;
-  tsEcr = 0;
+  tsVal: number = FLOAT_ZERO;
+  tsEcr: number = FLOAT_ZERO;
   sackCount = 0;
   readonly sackLeft: Uint32Array = new Uint32Array(MAX_SACK_BLOCKS);
   readonly sackRight: Uint32Array = new Uint32Array(MAX_SACK_BLOCKS);
