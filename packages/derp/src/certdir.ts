@@ -1,12 +1,12 @@
-// What a relay keeps on disk: its identity (derper.key, the JSON that stock relays use) and a self-signed
-// certificate with its key (derp.pem). Both are 0600, written aside and renamed.
+// What a relay keeps on disk: its identity (derper.key, the JSON that stock relays use), a self-signed certificate
+// with its key (derp.pem), and the metacert (derpmeta.pem). All are 0600, written aside and renamed.
 import { randomBytes, X509Certificate } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { PrivateKey } from '@cove/protocol/keys';
+import { isMetacertGood, metacertPem } from './metacert.ts';
 import { certificatePin } from './pin.ts';
-import { selfSignedCertificate } from './x509.ts';
 
 const DAY_MS = 86_400_000;
 const VALID_DAYS = 3650;
@@ -57,6 +57,20 @@ export async function loadSelfSigned(
   return certificateOf(made);
 }
 
+/** The metacert of the relay's key in `dir`, in PEM form; made anew where it is missing, of another key, or old. */
+export async function loadMetacert(
+  dir: string,
+  publicKeyHex: string,
+  wallNow: number = Date.now(),
+): Promise<string> {
+  const path = join(dir, 'derpmeta.pem');
+  const kept = await readIfThere(path);
+  if (kept !== undefined && isMetacertGood(kept, publicKeyHex, wallNow)) return kept;
+  const made = await metacertPem(publicKeyHex, wallNow);
+  await writeSecret(dir, path, made);
+  return made;
+}
+
 interface Pair {
   readonly cert: string;
   readonly key: string;
@@ -91,6 +105,8 @@ function stillGood(x509: X509Certificate, names: readonly string[], wallNow: num
 async function makePair(names: readonly string[], wallNow: number): Promise<Pair> {
   const serial = randomBytes(16);
   serial[0] = (serial[0]! & 0x3f) | 0x40;
+  // Once in nine years.
+  const { selfSignedCertificate } = await import('./x509.ts');
   const { cert, key } = await selfSignedCertificate({
     keyType: 'P-256',
     commonName: names[0]!,

@@ -13,7 +13,7 @@ import { PrivateKey } from '@cove/protocol/keys';
 import { formatAddr } from '@cove/protocol/netaddr';
 import { encodeStunRequest, parseStunResponse } from '@cove/protocol/stun';
 import type { DERPNode } from '@cove/protocol/tailcfg';
-import { loadRelayKey, loadSelfSigned } from './certdir.ts';
+import { loadMetacert, loadRelayKey, loadSelfSigned } from './certdir.ts';
 import { DerpClient, DerpError } from './client.ts';
 import { type DerpListener, listenDerp } from './listen.ts';
 import { metacertPem } from './metacert.ts';
@@ -303,6 +303,28 @@ test('the kept certificate is 0600, reused, and made anew for another name, near
   assert.notEqual((await loadSelfSigned(dir, ['b.test'], now)).pin, named.pin);
   assert.deepEqual(await readdir(dir), ['derp.pem']);
   await assert.rejects(loadSelfSigned(dir, []), RangeError);
+});
+
+test('the metacert is 0600, reused, and made anew for another key, near its end, or when broken', async () => {
+  const dir = await newDir();
+  const path = join(dir, 'derpmeta.pem');
+  const now = Date.UTC(2026, 10, 21);
+  const [key, other] = ['ab'.repeat(32), 'cd'.repeat(32)];
+  const first = await loadMetacert(dir, key, now);
+  assert.equal(new X509Certificate(first).subject, `CN=derpkey${key}`);
+  assert.equal((await stat(path)).mode & 0o777, 0o600);
+  assert.equal(await loadMetacert(dir, key, now + 15 * DAY), first);
+  const renewed = await loadMetacert(dir, key, now + 17 * DAY);
+  assert.notEqual(renewed, first);
+  assert.equal(Date.parse(new X509Certificate(renewed).validTo), now + 47 * DAY);
+  assert.notEqual(await loadMetacert(dir, key, now - 60 * DAY), renewed);
+  assert.equal(
+    new X509Certificate(await loadMetacert(dir, other, now)).subject,
+    `CN=derpkey${other}`,
+  );
+  await writeFile(path, 'broken');
+  assert.ok(new X509Certificate(await loadMetacert(dir, other, now)));
+  assert.deepEqual(await readdir(dir), ['derpmeta.pem']);
 });
 
 test('the relay key is kept as stock relays keep it, and a broken file is not overwritten', async () => {

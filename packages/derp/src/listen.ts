@@ -7,9 +7,9 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import { type AddressInfo, isIP, isIPv6 } from 'node:net';
 import type { NodePublic } from '@cove/protocol/keys';
 import type { DERPNode } from '@cove/protocol/tailcfg';
-import { loadRelayKey, loadSelfSigned } from './certdir.ts';
+import { loadMetacert, loadRelayKey, loadSelfSigned } from './certdir.ts';
 import { type Clock, systemClock } from './clock.ts';
-import { METACERT_RENEWAL_MS, metacertPem } from './metacert.ts';
+import { METACERT_RENEWAL_MS } from './metacert.ts';
 import { certificatePin } from './pin.ts';
 import { DerpServer, type DerpServerOptions } from './server.ts';
 import { StunServer } from './stunserver.ts';
@@ -70,7 +70,8 @@ export async function listenDerp(options: ListenDerpOptions): Promise<DerpListen
       certificate === undefined ? createHttpServer() : createHttpsServer(),
     );
     if (certificate !== undefined) {
-      stack.push(await keepMetacertFresh(servers as HttpsServer[], certificate, derp, clock));
+      const https = servers as HttpsServer[];
+      stack.push(await keepMetacertFresh(https, certificate, options.certDir, derp, clock));
     }
     const addresses = await listenAll(
       servers,
@@ -127,13 +128,14 @@ async function certificateFor(
 async function keepMetacertFresh(
   servers: readonly HttpsServer[],
   certificate: { readonly cert: string; readonly key: string },
+  certDir: string,
   derp: DerpServer,
   clock: Clock,
 ): Promise<() => Promise<void>> {
   let stopped = false;
   let timer: { cancel(): void } | undefined;
   const renew = async (): Promise<void> => {
-    const cert = certificate.cert + (await metacertPem(derp.publicKeyHex, Date.now()));
+    const cert = certificate.cert + (await loadMetacert(certDir, derp.publicKeyHex));
     if (stopped) return;
     for (const server of servers) {
       server.setSecureContext({ cert, key: certificate.key, minVersion: 'TLSv1.2' });

@@ -5,16 +5,18 @@
 //   subject and issuer CN   "derpkey" and 64 hex digits of the relay's public key
 //   serial number           DERP's version
 //   validity                30 days before and after now
+import { X509Certificate } from 'node:crypto';
 import { DERP_VERSION } from '@cove/protocol/derp';
-import { selfSignedCertificate } from './x509.ts';
 
 const DAY_MS = 86_400_000;
 const VALID_DAYS = 30;
-/** How often a server renews it: well before it expires. */
+/** How often a server looks whether it is to be renewed. */
 export const METACERT_RENEWAL_MS: number = 7 * DAY_MS;
 
 /** The certificate in PEM form; wallNow is milliseconds since the Unix epoch. */
 export async function metacertPem(publicKeyHex: string, wallNow: number): Promise<string> {
+  // The library behind it takes a tenth of a second to load, and is needed once in weeks.
+  const { selfSignedCertificate } = await import('./x509.ts');
   const { cert } = await selfSignedCertificate({
     keyType: 'Ed25519',
     commonName: `derpkey${publicKeyHex}`,
@@ -23,4 +25,19 @@ export async function metacertPem(publicKeyHex: string, wallNow: number): Promis
     notAfter: new Date(wallNow + VALID_DAYS * DAY_MS),
   });
   return cert;
+}
+
+/** Whether a metacert made earlier, in PEM form, is of this key and version and stays valid beyond the next renewal. */
+export function isMetacertGood(pem: string, publicKeyHex: string, wallNow: number): boolean {
+  try {
+    const x509 = new X509Certificate(pem);
+    return (
+      x509.subject === `CN=derpkey${publicKeyHex}` &&
+      Number.parseInt(x509.serialNumber, 16) === DERP_VERSION &&
+      Date.parse(x509.validFrom) <= wallNow &&
+      Date.parse(x509.validTo) > wallNow + 2 * METACERT_RENEWAL_MS
+    );
+  } catch {
+    return false;
+  }
 }
