@@ -8,6 +8,8 @@ const PERIOD_S = 60;
 export const DAY_S = 86_400;
 /** Links of one statement of a flush: visits wait for it. */
 const BATCH = 100;
+/** Links of one transaction of a flush: for its end they wait, too. */
+const PART = 200;
 /** Missing names remembered between two flushes, and the longest of them. */
 const MAX_MISSING = 1_000;
 const MAX_MISSING_NAME = 100;
@@ -87,21 +89,29 @@ export class Clicks {
     this.#pending.set(to, pending);
   }
 
-  /** Everything counted so far, in one transaction; on failure it stays counted. */
+  /** Everything counted so far, in transactions of some links each; on failure what is not written stays counted. */
   async flush(): Promise<void> {
     const now = Math.floor(this.#now() / 1000);
     const day = now - (now % DAY_S);
     if (this.#pending.size === 0 && this.#missing.size === 0 && day === this.#purgedDay) return;
     if (now - this.#period >= PERIOD_S || now < this.#period) this.#period = now;
-    const batch = this.#pending;
+    // In the order of the table, so that a part touches few pages.
+    const batch = [...this.#pending].sort(([a], [b]) => (a < b ? -1 : 1));
     const missing = this.#missing;
     this.#pending = new Map();
     this.#missing = new Map();
+    let written = 0;
     try {
-      await this.#write(batch, missing, day);
+      while (batch.length - written > PART) {
+        await this.#write(batch.slice(written, written + PART), new Map(), day);
+        this.#purgedDay = day;
+        written += PART;
+        await new Promise(setImmediate);
+      }
+      await this.#write(batch.slice(written), missing, day);
       this.#purgedDay = day;
     } catch (error) {
-      for (const [id, { clicks, logins }] of batch) {
+      for (const [id, { clicks, logins }] of batch.slice(written)) {
         const pending = this.#pending.get(id);
         if (pending === undefined) this.#pending.set(id, { clicks, logins });
         else {
@@ -116,7 +126,7 @@ export class Clicks {
   }
 
   async #write(
-    batch: ReadonlyMap<string, Pending>,
+    batch: readonly (readonly [string, Pending])[],
     missing: ReadonlyMap<string, number>,
     day: number,
   ): Promise<void> {
