@@ -232,6 +232,7 @@ test('what cannot be is said in a sentence, with exit code 2 for wrong usage', a
     [['token', 'revoke', 'none', ...here], 1, /there is no token none/],
     [['backup', '/no/such/dir/x.db', ...here], 1, /cannot be copied to/],
     [['import', links, ...here], 1, /a database of this program already/],
+    [['export', '--database', '/nowhere.db'], 1, /there are no links in \/nowhere\.db/],
     [['resolve', 'x', '--from', '/nowhere'], 1, /cannot be read: it does not exist/],
   ] as const) {
     const { code, stderr } = await cove(['golink', ...args]);

@@ -95,7 +95,7 @@ async function importInto(
   }
 }
 
-/** Whether there is a database, so that a dry run need not make one. */
+/** Whether there is a database: neither a dry run nor an export shall make one. */
 function hasLinks({ database, dir }: ImportOptions): boolean {
   return /^postgres(?:ql)?:/.test(database ?? '') || existsSync(database ?? golinkDatabase(dir));
 }
@@ -145,10 +145,11 @@ async function exportSnapshot(file: string, options: ExportOptions): Promise<voi
     await writeWhole(file, (target) => pipeline(partsOf(options.dir, route), target));
     return;
   }
-  if (options.database === undefined && !existsSync(golinkDatabase(options.dir))) {
+  if (!hasLinks(options)) {
+    const place = resolve(options.database ?? options.dir);
     throw new CliError(
       'ERR_INPUT_FILE',
-      `there are no links in ${resolve(options.dir)}: name the directory that has them with --dir`,
+      `there are no links in ${place}: name the directory that has them with --dir, or their --database`,
     );
   }
   const golink = await openOffline(options);
