@@ -2,10 +2,11 @@
 // unit: everything beside the code, test/rules, test/sim, test/e2e and the corpus of test/fuzz. interop: test/interop (needs real peers).
 // load: test/load (many nodes at once). netlab: test/netlab (needs root and real peers; with `--full` it takes longer
 // and writes docs/nat.md).
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { tellOfLateFiles } from './latefiles.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const layers = {
@@ -50,10 +51,27 @@ const record =
   layer === 'interop' && process.env.COVE_INTEROP_REPORT
     ? [`--import=${new URL('../test/dist/interop/record.js', import.meta.url)}`]
     : [];
-const args = ['--expose-gc', ...record, '--test', ...concurrency, ...reporter, ...files];
-const run = spawnSync(process.execPath, args, {
+// A file that has not ended by then is ended, and has failed. The slowest take a tenth of it.
+const minutes = layer === 'unit' ? 5 : 15;
+const args = [
+  '--expose-gc',
+  ...record,
+  '--test',
+  `--test-timeout=${minutes * 60_000}`,
+  ...concurrency,
+  ...reporter,
+  ...files,
+];
+const run = spawn(process.execPath, args, {
   cwd: root,
   stdio: 'inherit',
   env: { ...process.env, ...(full && { COVE_NETLAB: 'full' }) },
 });
-process.exit(run.status ?? 1);
+const stop = tellOfLateFiles(run.pid, minutes * 60 - 40);
+// Ctrl-C reaches the runner by itself, and it says what it has.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => run.kill());
+run.once('close', (code) => {
+  stop();
+  process.exit(code ?? 1);
+});

@@ -9,8 +9,8 @@ import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { createGolink, type Golink } from '@cove/golink';
 import type { WhoIs } from '@cove/tsnet';
-import type { Browser, Locator, Page } from 'playwright-core';
-import { findChromium, NO_CHROMIUM, startChromium } from './chromium.ts';
+import type { Locator, Page } from 'playwright-core';
+import { Chromium, findChromium, NO_CHROMIUM } from './chromium.ts';
 
 const person = (login: string, name: string): WhoIs => ({
   node: {
@@ -44,14 +44,16 @@ const LINKS: readonly [short: string, long: string, owner: string, visits: numbe
 ];
 
 const executable = findChromium();
-const skip = executable === undefined ? { skip: NO_CHROMIUM } : {};
+const limit = { timeout: 120_000 };
+const options = executable === undefined ? { ...limit, skip: NO_CHROMIUM } : limit;
 let golink: Golink;
-let browser: Browser;
+let browser: Chromium;
 let origin: string;
 let stop: () => void = () => {};
 
 before(async () => {
   if (executable === undefined) return;
+  browser = new Chromium(executable);
   const caller = person('mia@example.com', 'Mia Lindqvist');
   golink = await createGolink({
     database: ':memory:',
@@ -60,6 +62,10 @@ before(async () => {
   });
   const server = createServer(golink.handler).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
+  stop = () => {
+    server.closeAllConnections();
+    server.close();
+  };
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const lines = LINKS.map(([Short, Long, Owner], i) => {
     const time = new Date(Date.UTC(2026, 9, 1 + i * 3)).toISOString();
@@ -80,22 +86,17 @@ before(async () => {
   }
   now = today;
   for (const name of ['offsite', 'payslip', 'payslip']) await leadsTo(name);
-  browser = await startChromium(executable);
-  stop = () => {
-    server.closeAllConnections();
-    server.close();
-  };
-});
+}, limit);
 
 after(async () => {
   await browser?.close();
   stop();
   await golink?.close();
-});
+}, limit);
 
-test('a person makes, follows, edits and deletes a link with forms alone', skip, async () => {
-  const context = await browser.newContext({ javaScriptEnabled: false });
-  const page = await context.newPage();
+test('a person makes, follows, edits and deletes a link with forms alone', options, async () => {
+  const page = await browser.open({ javaScriptEnabled: false });
+  const context = page.context();
   await page.goto(origin);
   assert.match(await textOf(page.locator('header')), /Mia Lindqvist\s*mia@example\.com/);
   await page.getByLabel('Name').fill('Road-Map');
@@ -141,10 +142,10 @@ test('a person makes, follows, edits and deletes a link with forms alone', skip,
 
 test(
   'a link is renamed, gone back to, deleted and brought back with forms alone',
-  skip,
+  options,
   async () => {
-    const context = await browser.newContext({ javaScriptEnabled: false });
-    const page = await context.newPage();
+    const page = await browser.open({ javaScriptEnabled: false });
+    const context = page.context();
     await make('Team-Plan', 'https://docs.example.com/plan-2026');
     await page.goto(`${origin}/.detail/Team-Plan`);
     await page.getByLabel('Name', { exact: true }).fill('plans');
@@ -198,9 +199,9 @@ test(
   },
 );
 
-test('search, suggestions and figures lead to links', skip, async () => {
-  const context = await browser.newContext({ javaScriptEnabled: false });
-  const page = await context.newPage();
+test('search, suggestions and figures lead to links', options, async () => {
+  const page = await browser.open({ javaScriptEnabled: false });
+  const context = page.context();
   await page.goto(origin);
   await page.getByRole('searchbox', { name: 'Search links' }).fill('daily stand');
   await page.getByRole('button', { name: 'Search' }).click();
@@ -216,9 +217,9 @@ test('search, suggestions and figures lead to links', skip, async () => {
   await context.close();
 });
 
-test('a link is made and edited with the keyboard alone', skip, async () => {
-  const context = await browser.newContext();
-  const page = await context.newPage();
+test('a link is made and edited with the keyboard alone', options, async () => {
+  const page = await browser.open({});
+  const context = page.context();
   await page.goto(origin);
   // The cursor stands in the first field.
   await page.locator('#short:focus').waitFor();
@@ -250,10 +251,10 @@ test('a link is made and edited with the keyboard alone', skip, async () => {
 
 test(
   'a page has a heading, labels for its fields, and a skip link that shows when focused',
-  skip,
+  options,
   async () => {
-    const context = await browser.newContext({ viewport: { width: 390, height: 844 } });
-    const page = await context.newPage();
+    const page = await browser.open({ viewport: { width: 390, height: 844 } });
+    const context = page.context();
     for (const path of [...Object.values(PAGES), '/.mine', '/.tags', '/.rewind']) {
       await page.goto(origin + path);
       assert.equal(await page.locator('h1').count(), 1, path);
@@ -299,13 +300,13 @@ for (const scheme of ['light', 'dark'] as const) {
   ] as const) {
     test(
       `every page fits a ${device} in ${scheme} and breaks no rule of its own policy`,
-      skip,
+      options,
       async () => {
-        const context = await browser.newContext({
+        const page = await browser.open({
           viewport: { width, height },
           colorScheme: scheme,
         });
-        const page = await context.newPage();
+        const context = page.context();
         const complaints = watch(page);
         for (const [name, path] of Object.entries(PAGES)) {
           await page.goto(origin + path);
