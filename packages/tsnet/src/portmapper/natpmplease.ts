@@ -1,5 +1,6 @@
 // Mappings by NAT-PMP (RFC 6886).
-import { ASKING, exchange, LEAVING, type Patience, PROBING } from './exchange.ts';
+import { type Answer, asker } from './ask.ts';
+import { ASKING, LEAVING, PROBING } from './exchange.ts';
 import {
   type Attempt,
   type Gateway,
@@ -16,32 +17,7 @@ import {
 } from './natpmp.ts';
 import { parsePcpResponse } from './pcp.ts';
 
-type Answer = NatPmpResponse | 'other-protocol' | undefined;
-
-async function ask(
-  env: Surroundings,
-  gateway: Gateway,
-  request: Uint8Array,
-  wanted: (answer: NatPmpResponse) => boolean,
-  patience: Patience,
-  signal: AbortSignal,
-): Promise<Answer> {
-  const answer = await exchange<Exclude<Answer, undefined>>(
-    env,
-    gateway,
-    request,
-    (bytes) => {
-      const parsed = parseNatPmpResponse(bytes);
-      if (parsed) return parsed.type === 'error' || wanted(parsed) ? parsed : undefined;
-      // A gateway of PCP only answers in its own version (RFC 6887 appendix A).
-      return parsePcpResponse(bytes)?.type === 'error' ? 'other-protocol' : undefined;
-    },
-    patience,
-    signal,
-  );
-  if (typeof answer === 'object') env.epoch('nat-pmp', answer.epoch);
-  return answer;
-}
+const ask = asker('nat-pmp', parseNatPmpResponse, parsePcpResponse);
 
 /** Whether the gateway speaks NAT-PMP and maps. */
 export async function probeNatPmp(
@@ -60,7 +36,7 @@ export async function probeNatPmp(
   return typeof answer === 'object' && answer.type === 'external-address';
 }
 
-function failure(answer: Answer): Attempt {
+function failure(answer: Answer<NatPmpResponse>): Attempt {
   if (answer === undefined) return { failed: 'silent', detail: 'no answer' };
   if (answer === 'other-protocol') return { failed: 'refused', detail: 'speaks PCP only' };
   return answer.type === 'error'

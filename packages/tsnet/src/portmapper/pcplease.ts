@@ -1,6 +1,7 @@
 // Mappings by PCP (RFC 6887).
 import { equalBytes } from '@cove/protocol/bytes';
-import { ASKING, exchange, LEAVING, type Patience, PROBING } from './exchange.ts';
+import { asker } from './ask.ts';
+import { ASKING, LEAVING, PROBING } from './exchange.ts';
 import {
   type Attempt,
   type Gateway,
@@ -17,32 +18,7 @@ import {
   parsePcpResponse,
 } from './pcp.ts';
 
-type Answer = PcpResponse | 'other-protocol' | undefined;
-
-async function ask(
-  env: Surroundings,
-  gateway: Gateway,
-  request: Uint8Array,
-  wanted: (answer: PcpResponse) => boolean,
-  patience: Patience,
-  signal: AbortSignal,
-): Promise<Answer> {
-  const answer = await exchange<Exclude<Answer, undefined>>(
-    env,
-    gateway,
-    request,
-    (bytes) => {
-      const parsed = parsePcpResponse(bytes);
-      if (parsed) return parsed.type === 'error' || wanted(parsed) ? parsed : undefined;
-      // A gateway of NAT-PMP only refuses our version in its own (RFC 6887 appendix A).
-      return parseNatPmpResponse(bytes)?.type === 'error' ? 'other-protocol' : undefined;
-    },
-    patience,
-    signal,
-  );
-  if (typeof answer === 'object') env.epoch('pcp', answer.epoch);
-  return answer;
-}
+const ask = asker('pcp', parsePcpResponse, parseNatPmpResponse);
 
 /** Whether the gateway speaks PCP to us. */
 export async function probePcp(
