@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { afterEach, test } from 'node:test';
 import { silent } from '../log.ts';
 import { until } from '../testing/tailnet.ts';
@@ -50,6 +51,18 @@ async function bench(port = 0, lastPort = 0): Promise<Bench> {
   open.push(() => b.udp.close());
   await until(() => b.bound === 1, 'bound');
   return b;
+}
+
+/** Sockets of this process, as far as the system tells. */
+function openSockets(): number {
+  if (process.platform !== 'linux') return 0;
+  return readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:');
+    } catch {
+      return false;
+    }
+  }).length;
 }
 
 async function stranger(): Promise<{ socket: Socket; port: number }> {
@@ -107,6 +120,25 @@ test('rebinding keeps the port and goes on receiving', async () => {
   assert.equal(b.udp.port(4), port);
   socket.send('again', port, '127.0.0.1');
   await until(() => b.received.length === 1, 'received');
+});
+
+test('two causes to rebind in one moment open one pair of sockets, at the port of before', {
+  timeout: 10_000,
+}, async () => {
+  const b = await bench();
+  const port = b.udp.port(4);
+  const { socket } = await stranger();
+  const before = openSockets();
+  b.udp.rebind();
+  b.udp.rebind();
+  await until(() => b.bound > 1 && b.udp.port(4) > 0, 'bound again');
+  assert.equal(b.udp.port(4), port);
+  socket.send('again', port, '127.0.0.1');
+  await until(() => b.received.length === 1, 'received');
+  assert.equal(b.bound, 2);
+  assert.equal(openSockets(), before);
+  b.udp.close();
+  if (process.platform === 'linux') await until(() => openSockets() < before, 'closed');
 });
 
 test('an address nothing leads to is told of a probe, and does not disturb the rest', async () => {

@@ -77,6 +77,10 @@ class UdpSockets implements UdpTransport {
   readonly #ports: Record<Family, number> = { 4: 0, 6: 0 };
   /** Counts the sockets made, so that an old one's events are known as such. */
   #generation = 0;
+  /** Of them, those that the system has not closed yet. */
+  #closing = 0;
+  /** Asked for where the chosen port cannot be had; 0: none. */
+  #lastPort: number;
   #lastRebind = Number.NEGATIVE_INFINITY;
   #closed = false;
   readonly #congested: Set<Family> = new Set();
@@ -86,8 +90,11 @@ class UdpSockets implements UdpTransport {
 
   constructor(options: UdpOptions) {
     this.#options = options;
+    this.#lastPort = options.lastPort;
     // Binding can be over at once, and nobody is told from inside a constructor.
-    queueMicrotask(() => this.#open([options.port, options.lastPort]));
+    queueMicrotask(() => {
+      if (this.#generation === 0) this.#open();
+    });
   }
 
   port(family: Family): number {
@@ -118,9 +125,8 @@ class UdpSockets implements UdpTransport {
   rebind(): void {
     if (this.#closed) return;
     this.#lastRebind = this.#options.now();
-    const { port } = this.#options;
-    const current = this.#ports[4] || this.#ports[6];
-    this.#closeSockets(() => this.#open([port, current]));
+    this.#lastPort = this.#ports[4] || this.#ports[6] || this.#lastPort;
+    this.#closeSockets(() => this.#open());
   }
 
   close(): void {
@@ -142,11 +148,12 @@ class UdpSockets implements UdpTransport {
     this.rebind();
   }
 
+  /** `closed`: there are none any more. Not told where others wait for the same. */
   #closeSockets(closed: () => void): void {
     this.#generation++;
-    let open = 1;
+    this.#closing++;
     const done = (): void => {
-      if (--open === 0) closed();
+      if (--this.#closing === 0) closed();
     };
     for (const family of [4, 6] as const) {
       const socket = this.#sockets[family];
@@ -154,7 +161,7 @@ class UdpSockets implements UdpTransport {
       this.#ports[family] = 0;
       this.#setCongested(family, false);
       if (!socket) continue;
-      open++;
+      this.#closing++;
       socket.close(done);
       this.#dropped += socket.dropped;
       this.#refused += socket.refused;
@@ -163,10 +170,11 @@ class UdpSockets implements UdpTransport {
   }
 
   /** IPv4 first; IPv6 asks for the port that it got. */
-  #open(ports: readonly number[]): void {
+  #open(): void {
     if (this.#closed) return;
     const generation = this.#generation;
-    const wanted = [...new Set([...ports.filter((port) => port > 0), 0])];
+    const ports = [this.#options.port, this.#lastPort].filter((port) => port > 0);
+    const wanted = [...new Set([...ports, 0])];
     this.#bind(4, wanted, generation, () => {
       const got = this.#ports[4];
       this.#bind(6, got > 0 ? [got, 0] : wanted, generation, () => {
