@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes, X509Certificate } from 'node:crypto';
 import { createSocket, Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { connect as netConnect } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,9 +17,10 @@ import type { DERPNode } from '@cove/protocol/tailcfg';
 import { loadMetacert, loadRelayKey, loadSelfSigned } from './certdir.ts';
 import { DerpClient, DerpError } from './client.ts';
 import { type DerpListener, listenDerp } from './listen.ts';
-import { metacertPem } from './metacert.ts';
+import { METACERT_RENEWAL_MS, metacertPem } from './metacert.ts';
 import { certificatePin } from './pin.ts';
 import { StunServer } from './stunserver.ts';
+import { VirtualClock } from './testing/harness.ts';
 import { selfSignedCertificate } from './x509.ts';
 
 const dirs: string[] = [];
@@ -234,6 +236,33 @@ test('a metacert is valid for 30 days both ways', async () => {
   assert.equal(Date.parse(meta.validFrom), now - 30 * DAY);
   assert.equal(Date.parse(meta.validTo), now + 30 * DAY);
   assert.equal(meta.ca, false);
+});
+
+test('a metacert that cannot be renewed is tried again, and the relay goes on', {
+  timeout: 20_000,
+}, async () => {
+  const certDir = await newDir();
+  const clock = new VirtualClock();
+  const listener = await listenDerp({ port: 0, stunPort: false, certDir, clock });
+  try {
+    const path = join(certDir, 'derpmeta.pem');
+    // What neither can be read nor replaced.
+    await rm(path);
+    await mkdir(join(path, 'in the way'), { recursive: true });
+    clock.advance(METACERT_RENEWAL_MS);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await rm(path, { recursive: true });
+    clock.advance(METACERT_RENEWAL_MS);
+    const deadline = performance.now() + 5_000;
+    while (!existsSync(path) && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    assert.ok(existsSync(path));
+    const node = listener.derpNode({ Name: '1a', RegionID: 1, HostName: '127.0.0.1' });
+    assert.equal(await outcome(node), 'connected');
+  } finally {
+    await listener.close();
+  }
 });
 
 test('random TLS noise and plain HTTP at the TLS port leave it serving', async () => {

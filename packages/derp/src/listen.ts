@@ -140,9 +140,16 @@ async function keepMetacertFresh(
     for (const server of servers) {
       server.setSecureContext({ cert, key: certificate.key, minVersion: 'TLSv1.2' });
     }
-    timer = clock.schedule(METACERT_RENEWAL_MS, () => void renew());
+  };
+  const renewLater = (): void => {
+    if (stopped) return;
+    timer = clock.schedule(METACERT_RENEWAL_MS, () => {
+      // The one that is served outlasts the next attempt, and clients do without when it is over.
+      renew().then(renewLater, renewLater);
+    });
   };
   await renew();
+  renewLater();
   return async () => {
     stopped = true;
     timer?.cancel();
