@@ -441,6 +441,34 @@ test('nodes are tried in order, STUN-only ones left out; the ideal one is named 
   await server.close();
 });
 
+test('a port or host name that is none is ERR_UNREACHABLE; the next node is tried', {
+  timeout: 10_000,
+}, async () => {
+  const good = await relay();
+  const odd = createServer();
+  odd.listen(0, '127.0.0.1');
+  await once(odd, 'listening');
+  try {
+    const { port } = odd.address() as { port: number };
+    const left = once(odd, 'connection').then(([socket]) =>
+      once((socket as Socket).resume(), 'close'),
+    );
+    const nodes: DERPNode[] = [
+      { ...NODE, DERPPort: 70_000 },
+      { ...NODE, DERPPort: -1 },
+      { ...NODE, HostName: 'two\nlines', IPv4: '127.0.0.1', IPv6: 'none', DERPPort: port },
+    ];
+    const connect = (Nodes: DERPNode[]): Promise<DerpClient> =>
+      DerpClient.connect(options({ region: { RegionID: 1, Nodes }, plain: true }).options);
+    for (const node of nodes) await assert.rejects(connect([node]), code('ERR_UNREACHABLE'));
+    await left;
+    await (await connect([...nodes.slice(0, 2), ...good.region.Nodes])).close();
+  } finally {
+    odd.close();
+    await good.close();
+  }
+});
+
 test('a host name is looked up, and a family that does not answer loses to the other', async () => {
   const server = await relay();
   const { DERPPort } = server.region.Nodes[0]!;

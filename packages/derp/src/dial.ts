@@ -44,6 +44,9 @@ export async function dialNode(node: DERPNode, options: DialOptions): Promise<So
 
 async function dialTcp(node: DERPNode, options: DialOptions): Promise<Socket> {
   const port = node.DERPPort || (options.plain ? 80 : 443);
+  if (!(port > 0 && port <= 65_535)) {
+    throw new DerpError('ERR_UNREACHABLE', `relay ${node.Name} has no port ${port}`);
+  }
   const giveUp = AbortSignal.any([options.signal, AbortSignal.timeout(NODE_TIMEOUT_MS)]);
   try {
     return await race(node, port, options.preferIPv6 === true, giveUp);

@@ -30,24 +30,22 @@ export function upgradeToDerp(
   options: UpgradeOptions,
 ): Promise<Duplex> {
   return new Promise((resolve, reject) => {
-    const req: ClientRequest = request({
-      createConnection: () => socket,
-      method: 'GET',
-      path: '/derp',
-      headers: {
-        Host: hostHeader(node, options.defaultPort),
-        Connection: 'Upgrade',
-        Upgrade: 'DERP',
-        ...(options.idealNode === undefined ? {} : { 'Ideal-Node': options.idealNode }),
-      },
-    });
     const fail = (error: unknown): void => {
       options.signal.removeEventListener('abort', onAbort);
-      req.destroy();
+      req?.destroy();
       socket.destroy();
       reject(error);
     };
     const onAbort = (): void => fail(options.signal.reason);
+    let req: ClientRequest | undefined;
+    try {
+      req = upgradeRequest(socket, node, options);
+    } catch (cause) {
+      // A host name that no header can hold.
+      const { message } = cause as Error;
+      fail(new DerpError('ERR_UNREACHABLE', `relay ${node.Name}: ${message}`, { cause }));
+      return;
+    }
     req.once('upgrade', (_response: IncomingMessage, stream: Duplex, head: Buffer) => {
       options.signal.removeEventListener('abort', onAbort);
       if (head.length > 0) stream.unshift(head);
@@ -62,5 +60,19 @@ export function upgradeToDerp(
     if (options.signal.aborted) onAbort();
     else options.signal.addEventListener('abort', onAbort, { once: true });
     req.end();
+  });
+}
+
+function upgradeRequest(socket: Duplex, node: DERPNode, options: UpgradeOptions): ClientRequest {
+  return request({
+    createConnection: () => socket,
+    method: 'GET',
+    path: '/derp',
+    headers: {
+      Host: hostHeader(node, options.defaultPort),
+      Connection: 'Upgrade',
+      Upgrade: 'DERP',
+      ...(options.idealNode === undefined ? {} : { 'Ideal-Node': options.idealNode }),
+    },
   });
 }
