@@ -29,6 +29,16 @@ test('the distance is that of the slow way, for all short words', () => {
   );
 });
 
+test('the distance up to a limit is the same, and above it where it is above', () => {
+  fc.assert(
+    fc.property(word, word, fc.nat(4), (a, b, most) => {
+      const [whole, limited] = [distance(a, b), distance(a, b, most)];
+      return whole <= most ? limited === whole : limited > most;
+    }),
+    { numRuns: 3_000 },
+  );
+});
+
 test('every name one edit away is looked up', () => {
   fc.assert(
     fc.property(word, word, (a, b) => b === '' || distance(a, b) !== 1 || oneAway(a).has(b)),

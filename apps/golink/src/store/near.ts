@@ -33,7 +33,7 @@ export async function nearLinks(
   const head = id.slice(0, MIN_NAME);
   for (const other of ids) {
     if (Math.abs(other.length - id.length) > allowed) continue;
-    const edits = distance(id, other);
+    const edits = distance(id, other, allowed);
     if (edits === 1 || (edits <= allowed && other.startsWith(head))) far.set(other, edits);
   }
   const longer = id.length < MIN_STEM ? [] : ids.filter((other) => other.startsWith(id));
@@ -79,8 +79,15 @@ async function beside(
 /** Which of them are names or other names of links; of deleted ones too. */
 async function existing(store: Store, ids: readonly string[]): Promise<readonly string[]> {
   if (ids.length === 0) return [];
-  const among = store.database.among('id', ids);
-  return store.read(async (db) => {
+  return store.read(async (db, kind) => {
+    if (kind === 'sqlite') {
+      // Neither sorted nor looked through twice.
+      const { rows } = await sql<{ id: string }>`select value as id
+        from json_each(${JSON.stringify(ids)})
+        where value in (select id from links) or value in (select id from aliases)`.execute(db);
+      return rows.map((row) => row.id);
+    }
+    const among = store.database.among('id', ids);
     const rows = await db
       .selectFrom('links')
       .select('id')
@@ -144,8 +151,11 @@ function stems(id: string): readonly string[] {
   return all;
 }
 
-/** Edits from one to the other: a letter added, taken away or changed, two neighbours swapped. */
-export function distance(a: string, b: string): number {
+/**
+ * Edits from one to the other: a letter added, taken away or changed, two neighbours swapped. Where there are more than
+ * `most`, some number above it.
+ */
+export function distance(a: string, b: string, most: number = Number.POSITIVE_INFINITY): number {
   // What both begin or end with needs no edit.
   const start = alike(a, b);
   let [endA, endB] = [a.length, b.length];
@@ -155,9 +165,11 @@ export function distance(a: string, b: string): number {
   }
   if (start === endA || start === endB) return endA - start + (endB - start);
   let before: number[] = [];
+  let leastBefore = 0;
   let last = Array.from({ length: endB - start + 1 }, (_, j) => j);
   for (let i = start + 1; i <= endA; i++) {
     const row = [i - start];
+    let leastOfRow = i - start;
     for (let j = start + 1; j <= endB; j++) {
       const k = j - start;
       const changed = last[k - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
@@ -165,7 +177,11 @@ export function distance(a: string, b: string): number {
       if (i > start + 1 && k > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
         least = Math.min(least, before[k - 2]! + 1);
       row.push(least);
+      if (least < leastOfRow) leastOfRow = least;
     }
+    // A swap of neighbours goes on from the row before.
+    if (leastOfRow > most && leastBefore > most) return leastOfRow;
+    leastBefore = leastOfRow;
     before = last;
     last = row;
   }

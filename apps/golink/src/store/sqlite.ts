@@ -16,6 +16,7 @@ import SqliteDatabase from 'better-sqlite3';
 import {
   CompiledQuery,
   type Dialect,
+  type Driver,
   Kysely,
   Migrator,
   type SqlBool,
@@ -25,6 +26,7 @@ import {
 import { GolinkError } from '../errors.ts';
 import type { Link } from '../links.ts';
 import { type Database, type Snapshot, unusable } from './database.ts';
+import { readInTurn } from './reader.ts';
 import { fromRow, LINK_COLUMNS, type LinkRow } from './record.ts';
 import { migrations, type Tables } from './schema.ts';
 import { IN_PARTS, INDEX_LINKS } from './searchindex.ts';
@@ -84,7 +86,7 @@ async function open(
     await migrate(db, upgradeTeller(file, log));
     reader = new SqliteDatabase(file, { timeout: 5000, readonly: true });
     reader.pragma(`cache_size = -${READER_CACHE_KIB}`);
-    const read = new Kysely<Tables>({ dialect: dialectFor(reader) });
+    const read = new Kysely<Tables>({ dialect: dialectFor(reader, readInTurn) });
     return {
       kind: 'sqlite',
       db,
@@ -279,7 +281,10 @@ function finder(reader: SqliteDatabase.Database): Pick<Database, 'find' | 'commi
  * SQLite ends a transaction itself when the disk is full; a rollback after that would fail, and its error would hide
  * the cause. Tables can be made in a transaction, so that a migration that was interrupted has not happened.
  */
-function dialectFor(database: SqliteDatabase.Database): Dialect {
+function dialectFor(
+  database: SqliteDatabase.Database,
+  share: (driver: Driver, database: SqliteDatabase.Database) => void = () => {},
+): Dialect {
   const dialect = new SqliteDialect({ database });
   return {
     createAdapter: () =>
@@ -288,6 +293,7 @@ function dialectFor(database: SqliteDatabase.Database): Dialect {
     createQueryCompiler: () => dialect.createQueryCompiler(),
     createDriver() {
       const driver = dialect.createDriver();
+      share(driver, database);
       // Whoever is to write is so from the beginning, and never finds out halfway that somebody else has written.
       driver.beginTransaction = async (connection) => {
         await connection.executeQuery(CompiledQuery.raw('begin immediate'));
