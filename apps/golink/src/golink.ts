@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Writable } from 'node:stream';
 import { Callers, FormTokens, type Identify, isOwnHost, WebError } from '@cove/web';
 import { Access } from './access.ts';
+import type { Destination, Visit } from './destination.ts';
 import { GolinkError } from './errors.ts';
 import { pathEscape } from './escape.ts';
 import { send, snapshotOf } from './export.ts';
@@ -119,6 +120,7 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
   const access = new Access({ readOnly, allowUnknownUsers, isKnownUser, schemes });
   const tokens = new FormTokens(await store.secret('form-tokens', 32), now);
   const metrics = new Metrics(store);
+  const ownName = hostname.toLowerCase();
   const ownHosts = (): readonly string[] => [hostname, ...hosts()];
   const pages = new Pages({
     ...{ store, access, tokens, callers, hostname, title, now, log, isPeerName },
@@ -151,31 +153,28 @@ export async function createGolink(options: GolinkOptions): Promise<Golink> {
   ): void | Promise<void> {
     const destination = destinationOf(link);
     const host = req.headers.host ?? '';
-    const visited = { path, query, host, schemes };
     if (destination.usesUser || countVisitors)
-      return login(req).then((user) => {
-        store.clicks.count(link.id, user);
-        metrics.click(link.short);
-        return leave(res, link, destination.locate({ ...visited, user, now: now() }), host, user);
-      });
-    store.clicks.count(link.id);
-    metrics.click(link.short);
-    return leave(res, link, destination.locate({ ...visited, user: undefined, now: now() }), host);
+      return login(req).then((user) =>
+        leave(res, link, destination, { path, query, user, now: now(), host, schemes }),
+      );
+    const visited = { path, query, user: undefined, now: now(), host, schemes };
+    return leave(res, link, destination, visited);
   }
 
   /** What leads to a link here is followed on, so that nobody is sent in circles. */
   function leave(
     res: ServerResponse,
     link: Link,
-    location: string,
-    host: string,
-    user?: string,
+    destination: Destination,
+    visited: Visit & { readonly host: string },
   ): void | Promise<void> {
-    const names = [hostname.toLowerCase(), host.toLowerCase()];
+    store.clicks.count(link.id, visited.user);
+    metrics.click(link.short);
+    const location = destination.locate(visited);
+    const names = [ownName, visited.host.toLowerCase()];
     const path = ownPath(location, names);
     if (path === undefined) return redirect(res, location);
-    const visit = { user, host, schemes, now: now() };
-    return leadsInCircles(store, path, names, visit).then((circles) => {
+    return leadsInCircles(store, path, names, visited).then((circles) => {
       if (circles) throw tooLong(`${hostname}/${link.short}`);
       redirect(res, location);
     });

@@ -6,6 +6,13 @@
 // Everything here works on byte strings: one char per byte of UTF-8, ready to be written as a header.
 import { isIPv6 } from 'node:net';
 import { GolinkError } from './errors.ts';
+import {
+  type EscapeTable,
+  escapeBytes,
+  escapeTable,
+  queryEscapeBytes,
+  unescapeBytes,
+} from './escape.ts';
 
 /** A parsed URL; host, path and fragment as written, checked to be decodable. */
 interface Parts {
@@ -47,10 +54,12 @@ export function buildLocation(
   const parts = parse(expanded);
   if (parts.scheme !== '' && !schemes.has(parts.scheme))
     throw fail(expanded, `links to ${parts.scheme}: are not followed`);
-  const added = query === '' ? [] : parsePairs(query);
-  if (added.length === 0) return format(parts);
-  const pairs = [...parsePairs(parts.query ?? ''), ...added];
-  return format({ ...parts, query: encodePairs(pairs) });
+  if (query === '') return format(parts, parts.query);
+  const pairs: Pair[] = [];
+  readPairs(parts.query ?? '', pairs);
+  const own = pairs.length;
+  readPairs(query, pairs);
+  return format(parts, pairs.length === own ? parts.query : encodePairs(pairs));
 }
 
 function fail(text: string, why: string): GolinkError {
@@ -72,10 +81,12 @@ function parse(text: string): Parts {
   const mark = rest.indexOf('?');
   const query = mark < 0 ? undefined : rest.slice(mark + 1);
   if (mark >= 0) rest = rest.slice(0, mark);
-  const base = { scheme: scheme.toLowerCase(), query, fragment };
+  let opaque = '';
   if (!rest.startsWith('/')) {
-    if (scheme !== '') return { ...base, opaque: rest, authority: undefined, path: '' };
-    if (rest.split('/', 1)[0]!.includes(':'))
+    if (scheme !== '') {
+      opaque = rest;
+      rest = '';
+    } else if (/^[^/]*:/.test(rest))
       throw fail(text, 'the first part of a relative address cannot contain a colon');
   }
   let authority: string | undefined;
@@ -85,10 +96,11 @@ function parse(text: string): Parts {
     rest = slash < 0 ? '' : rest.slice(slash);
   }
   checkEscapes(text, rest);
-  return { ...base, opaque: '', authority, path: rest };
+  return { scheme: scheme.toLowerCase(), opaque, authority, path: rest, query, fragment };
 }
 
 function checkEscapes(text: string, part: string): void {
+  if (!part.includes('%')) return;
   const bad = /%(?![0-9A-Fa-f]{2})[\s\S]{0,2}/.exec(part);
   if (bad !== null) throw fail(text, `${JSON.stringify(bad[0])} is no percent-escape`);
 }
@@ -105,8 +117,8 @@ function normalAuthority(text: string, scheme: string, authority: string): strin
     checkEscapes(text, given);
     const colon = given.indexOf(':');
     const name = colon < 0 ? given : given.slice(0, colon);
-    const password = colon < 0 ? '' : `:${reescape(given.slice(colon + 1), USERINFO_KEPT)}`;
-    userInfo = `${reescape(name, USERINFO_KEPT)}${password}@`;
+    const password = colon < 0 ? '' : `:${reescape(given.slice(colon + 1), USERINFO)}`;
+    userInfo = `${reescape(name, USERINFO)}${password}@`;
   }
   const close = host.startsWith('[') ? host.lastIndexOf(']') : -1;
   // Only what the web uses is strict about a second colon.
@@ -121,7 +133,7 @@ function normalAuthority(text: string, scheme: string, authority: string): strin
     name,
   );
   if (bad !== null) throw fail(text, `${JSON.stringify(bad[0])} cannot be in a host name`);
-  return userInfo + unescapeBytes(name).replace(/[%\u0080-\u00ff]/g, percent) + port;
+  return userInfo + escapeBytes(unescapeBytes(name), HOST) + port;
 }
 
 /** An IPv6 address, its zone behind `%25` (RFC 6874). */
@@ -137,51 +149,44 @@ function normalAddress(text: string, inside: string): string {
     const char = escaped === undefined ? written : unescapeBytes(written);
     if (ZONE_PLAIN.test(char)) out += char;
     else if (escaped === undefined ? char > '\u007f' : char === '%' || char === ' ')
-      out += percent(char);
+      out += escapeBytes(char, HOST);
     else throw fail(text, `${JSON.stringify(written)} cannot be in the zone of an address`);
   }
   return out;
 }
 
+const HOST = escapeTable(/[^ %\u0080-\u00ff]/);
+
 const ZONE_PLAIN = /[A-Za-z0-9\-._~!"$&'()*+,;=:[\]<>]/;
 
-const USERINFO_KEPT = /[A-Za-z0-9\-_.~$&+,;=]/;
+const USERINFO = escapeTable(/[A-Za-z0-9\-_.~$&+,;=]/);
 /** What a path may hold as written. */
 const PATH_VALID = /^[A-Za-z0-9\-_.~!$&'()*+,;=:@[\]/%]*$/;
-/** What stays when a path has to be escaped anew. */
-const PATH_KEPT = /[A-Za-z0-9\-_.~$&+,/:;=@]/;
+/** When a path has to be escaped anew. */
+const PATH = escapeTable(/[A-Za-z0-9\-_.~$&+,/:;=@]/);
 const FRAGMENT_VALID = /^[A-Za-z0-9\-_.~!$&'()*+,;=:@[\]/?%]*$/;
-const FRAGMENT_KEPT = /[A-Za-z0-9\-_.~$&+,/:;=?@!()*]/;
+const FRAGMENT = escapeTable(/[A-Za-z0-9\-_.~$&+,/:;=?@!()*]/);
 
-function format(parts: Parts): string {
-  const { scheme, opaque, authority, query, fragment } = parts;
+/** `query`: instead of its own. */
+function format(parts: Parts, query: string | undefined): string {
+  const { scheme, opaque, authority, fragment } = parts;
   let out = scheme === '' ? '' : `${scheme}:`;
   if (opaque !== '') out += opaque;
   else {
-    const path = PATH_VALID.test(parts.path) ? parts.path : reescape(parts.path, PATH_KEPT);
+    const path = PATH_VALID.test(parts.path) ? parts.path : reescape(parts.path, PATH);
     if (authority !== undefined && authority + path !== '') out += `//${authority}`;
     out += path;
   }
   if (query !== undefined) out += `?${query}`;
   if (fragment !== '')
-    out += `#${FRAGMENT_VALID.test(fragment) ? fragment : reescape(fragment, FRAGMENT_KEPT)}`;
+    out += `#${FRAGMENT_VALID.test(fragment) ? fragment : reescape(fragment, FRAGMENT)}`;
   return out;
 }
 
 /** Decodes and encodes again, so that what needs escaping is escaped and nothing twice. */
-function reescape(text: string, kept: RegExp): string {
-  let out = '';
-  for (const char of unescapeBytes(text)) out += kept.test(char) ? char : percent(char);
-  return out;
+function reescape(text: string, table: EscapeTable): string {
+  return escapeBytes(unescapeBytes(text), table);
 }
-
-const percent = (char: string): string =>
-  `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
-
-const unescapeBytes = (text: string): string =>
-  text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
-    String.fromCharCode(Number.parseInt(hex, 16)),
-  );
 
 interface Pair {
   readonly key: string;
@@ -189,32 +194,27 @@ interface Pair {
 }
 
 /** Form pairs in order; those with bad escapes or a semicolon are dropped. */
-function parsePairs(query: string): Pair[] {
-  const pairs: Pair[] = [];
+function readPairs(query: string, pairs: Pair[]): void {
+  if (query === '') return;
   for (const part of query.split('&')) {
-    if (part === '' || part.includes(';') || /%(?![0-9A-Fa-f]{2})/.test(part)) continue;
+    if (part === '' || part.includes(';')) continue;
+    if (part.includes('%') && /%(?![0-9A-Fa-f]{2})/.test(part)) continue;
     const equals = part.indexOf('=');
-    const decode = (text: string): string => unescapeBytes(text.replaceAll('+', ' '));
     pairs.push({
       key: decode(equals < 0 ? part : part.slice(0, equals)),
       value: equals < 0 ? '' : decode(part.slice(equals + 1)),
     });
   }
-  return pairs;
 }
 
-const FORM_KEPT = /[A-Za-z0-9\-_.~]/;
+function decode(text: string): string {
+  return unescapeBytes(text.includes('+') ? text.replaceAll('+', ' ') : text);
+}
 
-/** Sorted by key; values of one key keep their order. */
-function encodePairs(pairs: readonly Pair[]): string {
-  const encode = (text: string): string => {
-    let out = '';
-    for (const char of text)
-      out += FORM_KEPT.test(char) ? char : char === ' ' ? '+' : percent(char);
-    return out;
-  };
-  return [...pairs]
-    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
-    .map(({ key, value }) => `${encode(key)}=${encode(value)}`)
-    .join('&');
+/** Sorted by key; values of one key keep their order. Sorts what it is given. */
+function encodePairs(pairs: Pair[]): string {
+  let out = '';
+  for (const { key, value } of pairs.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)))
+    out += `${out === '' ? '' : '&'}${queryEscapeBytes(key)}=${queryEscapeBytes(value)}`;
+  return out;
 }
