@@ -6,10 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const ROOT = '/usr/lib/postgresql';
+/** Longer than `pg_ctl` waits by itself. */
+const PROGRAM_TIMEOUT_MS = 90_000;
 
 export interface Postgres extends AsyncDisposable {
   /** `postgres://` address of an empty database. */
   readonly address: string;
+  /** Makes another database, with options of `createdb`; gives its address. */
+  create(name: string, options: readonly string[]): string;
   /** As after a power cut: no goodbye to anybody. */
   crash(): void;
   start(): void;
@@ -38,16 +42,22 @@ export async function startPostgres(): Promise<Postgres> {
       ...account,
       cwd: dir,
       stdio: ['ignore', 'ignore', 'pipe'],
+      timeout: PROGRAM_TIMEOUT_MS,
     });
   };
   run('initdb', ['-D', data, '-A', 'trust', '-U', 'cove', '--no-sync', '-E', 'UTF8']);
   const settings = `-p ${port} -k ${dir} -c listen_addresses=127.0.0.1`;
   const start = (): void =>
     run('pg_ctl', ['-D', data, '-l', join(dir, 'log'), '-w', '-t', '60', '-o', settings, 'start']);
+  const create = (name: string, options: readonly string[]): string => {
+    const server = ['-h', '127.0.0.1', '-p', String(port), '-U', 'cove'];
+    run('createdb', [...server, '-T', 'template0', ...options, name]);
+    return `postgres://cove@127.0.0.1:${port}/${name}`;
+  };
   start();
-  run('createdb', ['-h', '127.0.0.1', '-p', String(port), '-U', 'cove', 'links']);
   return {
-    address: `postgres://cove@127.0.0.1:${port}/links`,
+    address: create('links', []),
+    create,
     crash: () => run('pg_ctl', ['-D', data, '-m', 'immediate', 'stop']),
     start,
     async [Symbol.asyncDispose]() {

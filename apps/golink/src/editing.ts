@@ -3,7 +3,8 @@ import type { FormTokens } from '@cove/web';
 import type { Access, Caller } from './access.ts';
 import { checkDestination } from './destination.ts';
 import { GolinkError } from './errors.ts';
-import { isValidName, type Link, linkId, newLink } from './links.ts';
+import { checkName, checkTexts } from './linkeditor.ts';
+import { type Link, linkId, newLink } from './links.ts';
 import type { Store } from './store/store.ts';
 
 /** What a form token for creating a link is bound to; no link can have this name. */
@@ -57,11 +58,8 @@ export class Editor {
     this.#refuseReadOnly();
     if (short === '' || long === '')
       throw new GolinkError('ERR_REQUEST', 'short and long required');
-    if (!isValidName(short))
-      throw new GolinkError(
-        'ERR_NAME',
-        'short may only contain letters, numbers, dash, and period',
-      );
+    checkName(short);
+    checkTexts({ long, owner });
     checkDestination(long, this.#access.options.schemes);
     const caller = await request.caller();
     const at = this.#now();

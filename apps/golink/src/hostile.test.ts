@@ -254,3 +254,40 @@ test('a refused form says what to do, in a page and in the form itself', async (
     assert.match((await go.post(path, { ...FORM, xsrf: 'old' }, BROWSER)).body, again, path);
   assert.equal((await go.post('/', { ...FORM, xsrf: 'old' })).body, 'invalid XSRF token\n');
 });
+
+test('text that not every database keeps is refused with a sentence, and names nobody made may hold it', async () => {
+  await using go = await startService();
+  const json = { 'content-type': 'application/json' };
+  const create = (link: Record<string, unknown>) =>
+    go.send('POST', '/.api/v1/links', JSON.stringify({ ...FORM, ...link }), json);
+  for (const bad of ['a\0b', 'a\ud800b'])
+    for (const field of ['long', 'owner', 'description', 'tags', 'editors']) {
+      const answer = await create({
+        [field]: field === 'tags' || field === 'editors' ? [bad] : bad,
+      });
+      assert.equal(answer.status, 400, `${field}: ${answer.body}`);
+      assert.match(answer.body, /has a NUL or half a character in it/);
+    }
+  assert.equal((await go.save('x', 'http://x/\0')).status, 400);
+  assert.equal((await go.save('x', 'http://x/', { owner: 'a\0' })).status, 400);
+  const report = await go.golink.importSnapshot(
+    (async function* () {
+      for (const more of [{ Long: 'http://\0' }, { Owner: '\ud800' }, { Tags: ['\0'] }])
+        yield `${JSON.stringify({ Short: 'x', Long: 'http://x/', ...more })}\n`;
+      for (const Short of ['n'.repeat(1_001), 'n'.repeat(1_000)])
+        yield `${JSON.stringify({ Short, Long: 'http://x/' })}\n`;
+    })(),
+  );
+  assert.deepEqual([report.added, report.invalid.length], [1, 4]);
+  for (const path of ['/a%00b', '/a%ED%A0%80b']) assert.equal((await go.get(path)).status, 404);
+  const missing = JSON.parse((await go.get('/.api/v1/missing')).body).items;
+  assert.deepEqual(
+    missing.map(({ name }: { name: string }) => name),
+    ['a\ufffdb', 'a\ufffd\ufffd\ufffdb'],
+  );
+  for (const path of [
+    '/.api/v1/links?owner=a%00',
+    '/.api/v1/links?order=clicks&after=WyJjbGlja3MiLDEuNSwiYiJd',
+  ])
+    assert.equal((await go.get(path)).status, 400, path);
+});

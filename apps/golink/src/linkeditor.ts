@@ -2,7 +2,15 @@
 import type { Access, Caller } from './access.ts';
 import { checkDestination } from './destination.ts';
 import { GolinkError } from './errors.ts';
-import { isValidName, type Link, linkId, newLink } from './links.ts';
+import {
+  isKeepable,
+  isValidName,
+  type Link,
+  linkId,
+  MAX_NAME,
+  MAX_OWNER,
+  newLink,
+} from './links.ts';
 import { changeOf, type Rewind, restoreAll, restoreLink, stateOf } from './store/history.ts';
 import type { Store } from './store/store.ts';
 
@@ -146,6 +154,7 @@ export class LinkEditor {
       if (long.trim() === '') throw new GolinkError('ERR_DESTINATION', 'long must not be empty');
       checkDestination(long, this.#access.options.schemes);
     }
+    checkTexts(edit);
     if ((edit.description ?? '').length > MAX_DESCRIPTION)
       throw new GolinkError(
         'ERR_REQUEST',
@@ -169,6 +178,17 @@ export class LinkEditor {
 export function checkName(short: string): void {
   if (!isValidName(short))
     throw new GolinkError('ERR_NAME', 'short may only contain letters, numbers, dash, and period');
+  if (short.length > MAX_NAME)
+    throw new GolinkError('ERR_NAME', `short may have at most ${MAX_NAME} characters`);
+}
+
+/** Throws GolinkError ERR_REQUEST. */
+export function checkTexts(edit: Pick<Edit, 'long' | 'owner' | 'description'>): void {
+  for (const field of ['long', 'owner', 'description'] as const)
+    if (!isKeepable(edit[field] ?? ''))
+      throw new GolinkError('ERR_REQUEST', `${field} has a NUL or half a character in it`);
+  if ((edit.owner ?? '').length > MAX_OWNER)
+    throw new GolinkError('ERR_REQUEST', `owner may have at most ${MAX_OWNER} characters`);
 }
 
 /** Throws GolinkError ERR_REQUEST. */
@@ -177,7 +197,7 @@ export function checkWords(field: string, words: readonly string[] | undefined):
   if (words.length > MAX_WORDS)
     throw new GolinkError('ERR_REQUEST', `${field} may have at most ${MAX_WORDS} entries`);
   for (const word of words)
-    if (word === '' || word.length > MAX_WORD || /[\s\u0000-\u001f]/.test(word))
+    if (word === '' || word.length > MAX_WORD || /[\s\u0000-\u001f\p{Surrogate}]/u.test(word))
       throw new GolinkError(
         'ERR_REQUEST',
         `${field}: "${word}" is empty, too long or has blanks in it`,

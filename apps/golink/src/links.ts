@@ -69,6 +69,20 @@ export function isValidName(short: string): boolean {
   return /^[0-9A-Za-z_][0-9A-Za-z_.-]*$/.test(short);
 }
 
+/** Longer ones do not fit into every database's index. */
+export const MAX_NAME: number = 1_000;
+export const MAX_OWNER: number = 500;
+
+/** Whether every database keeps it as it is: no NUL, and no half of a character outside the Basic Multilingual Plane. */
+export function isKeepable(text: string): boolean {
+  return !/[\0\p{Surrogate}]/u.test(text);
+}
+
+/** The text with what no database keeps replaced, to look for. */
+export function keepable(text: string): string {
+  return text.replace(/[\0\p{Surrogate}]/gu, '\ufffd');
+}
+
 export function linkId(short: string): string {
   return pathEscape(toLower(short)).replaceAll('-', '');
 }

@@ -4,7 +4,7 @@
 // Reading is tolerant as snapshots of other versions need it: keys in any case, null for absent, unknown keys ignored.
 import { isSafeUrl } from '@cove/web';
 import { GolinkError } from './errors.ts';
-import { checkWords, MAX_DESCRIPTION } from './linkeditor.ts';
+import { checkName, checkTexts, checkWords, MAX_DESCRIPTION } from './linkeditor.ts';
 import {
   isValidName,
   type Link,
@@ -67,6 +67,11 @@ function parseLink(fields: ReadonlyMap<string, unknown>): SnapshotLine {
   const long = texts['long']!;
   if (short === '') return invalid('has no name');
   if (!isValidName(short)) return invalid('has a name no link can have', short);
+  const wrong = refusal(() => {
+    checkName(short);
+    checkTexts({ long, owner: texts['owner']!, description: texts['description']! });
+  });
+  if (wrong !== undefined) return invalid(`has a ${wrong}`, short);
   if (!isSafeUrl(long)) return invalid('leads to an address that would run script', short);
   const created = texts['created'] === '' ? ZERO_TIME : parseTime(texts['created']!);
   const lastEdit = texts['lastedit'] === '' ? ZERO_TIME : parseTime(texts['lastedit']!);
@@ -91,12 +96,8 @@ function parseMore(fields: ReadonlyMap<string, unknown>, description: string): M
     const list = fields.get(key) ?? [];
     if (!Array.isArray(list) || list.some((word) => typeof word !== 'string'))
       return `has ${key} that are no list of words`;
-    try {
-      checkWords(key, list);
-    } catch (error) {
-      if (error instanceof GolinkError) return `has ${error.message}`;
-      throw error;
-    }
+    const wrong = refusal(() => checkWords(key, list));
+    if (wrong !== undefined) return `has ${wrong}`;
     lists[key] = [...new Set(list as string[])];
   }
   const aliases = lists['aliases']!;
@@ -110,6 +111,17 @@ function parseMore(fields: ReadonlyMap<string, unknown>, description: string): M
     tags: lists['tags']!.map((tag) => tag.toLowerCase()),
     editors: lists['editors']!,
   };
+}
+
+/** What an edit would be refused for. */
+function refusal(check: () => void): string | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    if (error instanceof GolinkError) return error.message;
+    throw error;
+  }
 }
 
 /** Rows of ID (in any spelling), seconds and clicks. */

@@ -5,6 +5,7 @@ import { readJson, WebError } from '@cove/web';
 import type { Access, Caller } from '../access.ts';
 import { GolinkError } from '../errors.ts';
 import type { LinkEditor } from '../linkeditor.ts';
+import { keepable } from '../links.ts';
 import type { Store } from '../store/store.ts';
 import { findToken, type Token } from '../store/tokens.ts';
 import { LINK_OPERATIONS } from './linkoperations.ts';
@@ -178,7 +179,7 @@ function versionOf(header: string | undefined): number | undefined {
 function decodeNames(groups: Readonly<Record<string, string>>): Record<string, string> {
   try {
     return Object.fromEntries(
-      Object.entries(groups).map(([name, value]) => [name, decodeURIComponent(value)]),
+      Object.entries(groups).map(([name, value]) => [name, keepable(decodeURIComponent(value))]),
     );
   } catch (cause) {
     throw new GolinkError('ERR_REQUEST', 'The address is not valid percent-encoded UTF-8.', {

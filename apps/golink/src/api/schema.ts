@@ -1,4 +1,5 @@
 // The part of JSON Schema that the API describes itself with, and a check of values against it.
+import { isKeepable } from '../links.ts';
 
 export type Schema =
   | {
@@ -47,6 +48,7 @@ export function mismatch(schema: Schema, value: unknown, name = 'the body'): str
     }
     case 'string':
       if (typeof value !== 'string') return `${name} must be text`;
+      if (!isKeepable(value)) return `${name} has a NUL or half a character in it`;
       if (schema.enum !== undefined && !schema.enum.includes(value))
         return `${name} must be one of ${schema.enum.join(', ')}`;
       if (schema.maxLength !== undefined && value.length > schema.maxLength)

@@ -16,6 +16,7 @@ import type { Express, Request } from 'express';
 import type { Access, Caller } from '../access.ts';
 import { GolinkError } from '../errors.ts';
 import { LinkEditor } from '../linkeditor.ts';
+import { keepable } from '../links.ts';
 import type { Scene } from '../pages/frame.ts';
 import { problemPage } from '../pages/problem.ts';
 import type { Store } from '../store/store.ts';
@@ -150,13 +151,15 @@ export function wantsHtml(req: IncomingMessage): boolean {
 /** Express splits a wildcard at slashes. */
 export function nameOf(req: Request): string {
   const name: unknown = req.params['name'];
-  return Array.isArray(name) ? name.join('/') : typeof name === 'string' ? name : '';
+  const text = Array.isArray(name) ? name.join('/') : typeof name === 'string' ? name : '';
+  return keepable(text);
 }
 
 /** The first value of the query; empty when absent. */
 export function queryOf(req: Request, name: string): string {
   const mark = req.url.indexOf('?');
-  return mark < 0 ? '' : (wellFormedPairs(req.url.slice(mark + 1)).get(name) ?? '');
+  const text = mark < 0 ? '' : wellFormedPairs(req.url.slice(mark + 1)).get(name);
+  return keepable(text ?? '');
 }
 
 export function sentence(error: unknown): string {

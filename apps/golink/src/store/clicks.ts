@@ -1,6 +1,7 @@
 // Clicks: counted in memory, written every few seconds and on closing. Also names that nobody has made, and, only where
 // it is switched on, who followed what.
 import { sql } from 'kysely';
+import { keepable } from '../links.ts';
 import type { Database } from './database.ts';
 
 /** Clicks of one such period share a row, in seconds. */
@@ -72,9 +73,10 @@ export class Clicks {
   miss(name: string): void {
     this.missed++;
     if (name === '' || name.length > MAX_MISSING_NAME) return;
-    const seen = this.#missing.get(name);
+    const kept = keepable(name);
+    const seen = this.#missing.get(kept);
     if (seen === undefined && this.#missing.size >= MAX_MISSING) return;
-    this.#missing.set(name, (seen ?? 0) + 1);
+    this.#missing.set(kept, (seen ?? 0) + 1);
   }
 
   /** Counted and not yet written. */

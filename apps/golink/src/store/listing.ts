@@ -1,7 +1,7 @@
 // Lists of links, a page at a time.
 import { type RawBuilder, type SelectQueryBuilder, type SqlBool, sql } from 'kysely';
 import { GolinkError } from '../errors.ts';
-import type { Link } from '../links.ts';
+import { isKeepable, type Link } from '../links.ts';
 import type { Clicks } from './clicks.ts';
 import { fromRow, LINK_COLUMNS, type LinkRow } from './record.ts';
 import type { Tables } from './schema.ts';
@@ -180,11 +180,11 @@ export function filtered<O>(
   let result = query.where('links.deleted', 'is', null);
   const { owner, mine, tag, used, unusedSince } = filter;
   if (owner !== undefined)
-    result = result.where(sql<boolean>`lower(links.owner) = lower(${owner})`);
+    result = result.where(sql<boolean>`lower(links.owner) = ${asciiLower(owner)}`);
   if (mine !== undefined) {
     const { owner, editors } = mine;
     result = result.where(
-      sql<boolean>`((lower(links.owner) = lower(${owner}) and links.owner = ${owner})
+      sql<boolean>`((lower(links.owner) = ${asciiLower(owner)} and links.owner = ${owner})
         or (links.editors > '' and ${hasWord('editors', editors)}))`,
     );
   }
@@ -217,6 +217,11 @@ function hasWord(column: 'editors', words: readonly string[]): RawBuilder<SqlBoo
   }
   const text = sql`' ' || ${sql.ref(`links.${column}`)} || ' '`;
   return sql`replace(${text}, ${` ${words[0]} `}, '') <> ${text}`;
+}
+
+/** Databases know the case of Latin letters, all others by their language only. */
+function asciiLower(text: string): string {
+  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
 export function escapeLike(text: string): string {
@@ -255,11 +260,11 @@ function parseCursor(text: string, order: ListOrder): Cursor {
     ) as unknown[];
     if (
       of === order &&
-      typeof value === 'number' &&
-      Number.isFinite(value) &&
-      typeof short === 'string'
+      Number.isSafeInteger(value) &&
+      typeof short === 'string' &&
+      isKeepable(short)
     )
-      return { value, short };
+      return { value: value as number, short };
   } catch {
     // As any other text that is no cursor.
   }

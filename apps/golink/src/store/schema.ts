@@ -86,6 +86,7 @@ export function migrations(
         if (kind === 'sqlite') await makeSearchIndex(db, tell);
       },
     },
+    ...(kind === 'postgres' && { '2026-11-25-bytes': { up: byBytes } }),
   };
 }
 
@@ -206,6 +207,35 @@ async function serviceTables(db: Kysely<unknown>, kind: DatabaseKind): Promise<v
     .addColumn('last_used', 'bigint')
     .addColumn('revoked', 'bigint')
     .execute();
+}
+
+/**
+ * Names and logins of other tables sort by their bytes as well, so that they are looked up among links by an index,
+ * whatever the database's language; lists of words, which may be long, are in no index.
+ */
+async function byBytes(db: Kysely<unknown>): Promise<void> {
+  const statements = [
+    'drop index if exists links_search',
+    'drop index links_by_editors',
+    'drop index links_by_tags',
+  ];
+  for (const [table, ...columns] of [
+    ['links', 'owner'],
+    ['aliases', 'link_id'],
+    ['changes', 'link_id'],
+    ['stats', 'link_id'],
+    ['missing', 'name'],
+    ['visitors', 'link_id', 'login'],
+    ['tokens', 'id'],
+  ]) {
+    const types = columns.map((column) => `alter column ${column} type text collate "C"`);
+    statements.push(`alter table ${table} ${types.join(', ')}`);
+  }
+  statements.push(
+    "create index links_by_editors on links (id) where editors > ''",
+    "create index links_by_tags on links (id) where tags > ''",
+  );
+  for (const statement of statements) await sql.raw(statement).execute(db);
 }
 
 /** What pages show of a million links without looking at each. */

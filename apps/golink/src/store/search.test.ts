@@ -106,3 +106,11 @@ test('the most used come first, at most as many as asked for, and of many not al
   assert.equal((await found('wiki', 100)).length, 100);
   assert.deepEqual(await found('wiki', 0), []);
 });
+
+test('one letter of any script is found in either case', async () => {
+  for (const letter of ['ü', 'Ü']) {
+    const found = await searchLinks(store, letter, 5);
+    assert.equal(found.length, 5);
+    for (const { link } of found) assert.match(link.description, /Über/);
+  }
+});

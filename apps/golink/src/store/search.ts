@@ -106,18 +106,17 @@ async function matching(
 ): Promise<readonly Counted[]> {
   const rows = await store.read(async (db, kind): Promise<readonly Counted[]> => {
     const wanted = CANDIDATES + limit;
-    if (kind === 'postgres') {
-      let query = living(db);
-      for (const word of words) query = query.where(like(word, kind));
-      return query.limit(wanted).execute();
-    }
     const owner = words.length === 1 ? /^owner:(.+@.+)$/i.exec(words[0]!)?.[1] : undefined;
     if (owner !== undefined) {
       const whole = await filtered(living(db), { owner }).limit(wanted).execute();
       if (whole.length > 0) return whole;
     }
-    const isShort = words.every((word) => [...bare(word)].length < 3);
-    return isShort ? amongMostUsed(db, words, limit) : throughIndex(db, words, wanted);
+    if (words.every((word) => [...bare(word)].length < 3))
+      return amongMostUsed(db, kind, words, limit);
+    if (kind === 'sqlite') return throughIndex(db, words, wanted);
+    let query = living(db);
+    for (const word of words) query = query.where(like(word, kind));
+    return query.orderBy('clicks', 'desc').orderBy('short').limit(wanted).execute();
   });
   return [...rows]
     .sort((a, b) => b.clicks - a.clicks || (a.short < b.short ? -1 : 1))
@@ -165,7 +164,12 @@ async function throughIndex(
       for (const word of words) if (isAscii(word)) query = query.where(like(word, 'sqlite'));
       const others = words.filter((word) => !isAscii(word));
       // SQLite knows the case of Latin letters only.
-      if (others.length === 0) query = query.limit(wanted - found.length);
+      if (others.length === 0)
+        query = query
+          // Not by an index: that would be all links.
+          .orderBy(sql`links.clicks + 0`, 'desc')
+          .orderBy('links.short')
+          .limit(wanted - found.length);
       for (const row of await query.execute())
         if (others.every((word) => has(row, word))) found.push(row);
     }
@@ -237,7 +241,12 @@ function quoted(letters: string): string {
   return `"${letters.replaceAll('"', '""')}"`;
 }
 
-function amongMostUsed(db: Reader, words: readonly string[], limit: number): Promise<Counted[]> {
+async function amongMostUsed(
+  db: Reader,
+  kind: DatabaseKind,
+  words: readonly string[],
+  limit: number,
+): Promise<Counted[]> {
   const some = living(db)
     .select('links.deleted')
     .orderBy('clicks', 'desc')
@@ -245,8 +254,11 @@ function amongMostUsed(db: Reader, words: readonly string[], limit: number): Pro
     .limit(MOST_USED)
     .as('links');
   let query = db.selectFrom(some).select(COLUMNS);
-  for (const word of words) query = query.where(like(word, 'sqlite'));
-  return query.limit(limit).execute();
+  for (const word of words) if (isAscii(word)) query = query.where(like(word, kind));
+  const others = words.filter((word) => !isAscii(word));
+  if (others.length === 0) return query.limit(limit).execute();
+  const rows = await query.execute();
+  return rows.filter((row) => others.every((word) => has(row, word))).slice(0, limit);
 }
 
 const FIELD = /^(owner|tag):/i;
@@ -261,15 +273,22 @@ function fieldOf(word: string): 'owner' | 'tags' | undefined {
 }
 
 function like(word: string, kind: DatabaseKind) {
-  const pattern = `%${escapeLike(bare(word))}%`;
+  const pattern = (text: string): string => `%${escapeLike(text)}%`;
   const field = fieldOf(word);
   const text =
     field === undefined
       ? sql`(links.short || ' ' || links.long || ' ' || links.owner || ' ' || links.description || ' ' || links.tags || ' ' || links.aliases)`
       : sql.ref(`links.${field}`);
   return kind === 'sqlite'
-    ? sql<boolean>`${text} like ${pattern} escape '\\'`
-    : sql<boolean>`${text} ilike ${pattern}`;
+    ? sql<boolean>`${text} like ${pattern(bare(word))} escape '\\'`
+    : sql<boolean>`${text} ilike any(${spellings(bare(word)).map(pattern)})`;
+}
+
+/** In the cases that people write; of the Latin letters the database knows every one. */
+function spellings(word: string): readonly string[] {
+  const [first = '', ...rest] = [...word.toLowerCase()];
+  const all = [word, word.toLowerCase(), word.toUpperCase(), first.toUpperCase() + rest.join('')];
+  return isAscii(word) ? [word] : [...new Set(all)];
 }
 
 /** As `like`, for letters of any script. */
