@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import SqliteDatabase from 'better-sqlite3';
+import { SqliteDatabase } from '@cove/sqlite';
 import { cove, RunningCove } from '../harness/cove.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'cove-golink-'));

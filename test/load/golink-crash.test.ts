@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import SqliteDatabase from 'better-sqlite3';
+import { SqliteDatabase } from '@cove/sqlite';
 import type { ServerReady } from '../bench/golinkserver.ts';
 import { crashRounds } from '../harness/golinkcrash.ts';
 

@@ -16,10 +16,11 @@ const DOORS: Record<string, readonly string[]> = {
   'packages/netstack': ['protocol'],
   'packages/derp': ['protocol', 'crypto'],
   'packages/native': [],
+  'packages/sqlite': [],
   'packages/tsnet': ['protocol', 'crypto', 'wireguard', 'netstack', 'derp/client', 'native'],
-  'packages/control': ['protocol', 'crypto', 'derp'],
+  'packages/control': ['protocol', 'crypto', 'derp', 'sqlite'],
   'packages/web': ['tsnet'],
-  'apps/golink': ['tsnet', 'web'],
+  'apps/golink': ['sqlite', 'tsnet', 'web'],
   'packages/cli': ['protocol', 'crypto', 'derp', 'control', 'tsnet', 'web', 'golink', 'native'],
 };
 /** The @noble packages are all a core package may bring in. */

@@ -1,7 +1,7 @@
 // What whoever may open the database may do with it, without a caller: the command line's history, restore, tokens and
 // backup. The service may be running on the same database.
 import { chmodSync, existsSync, renameSync, rmSync } from 'node:fs';
-import SqliteDatabase from 'better-sqlite3';
+import { SqliteDatabase } from '@cove/sqlite';
 import { GolinkError } from './errors.ts';
 import { linkId } from './links.ts';
 import {
@@ -76,7 +76,7 @@ export function backUp(database: string, target: string): void {
   if (isPostgresAddress(database))
     throw new GolinkError('ERR_REQUEST', 'A PostgreSQL database is backed up with pg_dump.');
   const aside = `${target}.new-${process.pid}`;
-  let source: SqliteDatabase.Database | undefined;
+  let source: SqliteDatabase | undefined;
   try {
     if (!existsSync(database)) throw new Error('it does not exist');
     source = new SqliteDatabase(database, { readonly: true, fileMustExist: true, timeout: 5000 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
-import SqliteDatabase from 'better-sqlite3';
+import { SqliteDatabase } from '@cove/sqlite';
 import type { Golink } from './golink.ts';
 import { startService } from './testing/service.ts';
 import { writeUpstream } from './testing/upstream.ts';

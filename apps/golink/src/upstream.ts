@@ -6,7 +6,7 @@
 // | Links | ID, Short, Long, Created, LastEdit, Owner; times in seconds since the epoch |
 // | Stats | ID, Created, Clicks; several rows for a link                                |
 import { closeSync, openSync, readSync } from 'node:fs';
-import SqliteDatabase from 'better-sqlite3';
+import { SqliteDatabase } from '@cove/sqlite';
 import { GolinkError } from './errors.ts';
 import { linkJson, newLink, ZERO_TIME } from './links.ts';
 import { statsLine } from './snapshotline.ts';
@@ -38,7 +38,7 @@ export function isSqliteFile(path: string): boolean {
 
 /** Throws GolinkError ERR_DATABASE, ERR_DATABASE_FOREIGN. */
 export function openUpstream(path: string): UpstreamDatabase {
-  let database: SqliteDatabase.Database | undefined;
+  let database: SqliteDatabase | undefined;
   try {
     database = new SqliteDatabase(path, { readonly: true, fileMustExist: true });
     const tables = new Set(
@@ -57,7 +57,7 @@ export function openUpstream(path: string): UpstreamDatabase {
 }
 
 async function* read(
-  database: SqliteDatabase.Database,
+  database: SqliteDatabase,
   path: string,
   hasStats: boolean,
 ): AsyncGenerator<string> {
@@ -83,7 +83,7 @@ async function* read(
   }
 }
 
-async function* readStats(database: SqliteDatabase.Database): AsyncGenerator<string> {
+async function* readStats(database: SqliteDatabase): AsyncGenerator<string> {
   let part: StatsRow[] = [];
   const stats = database.prepare<[], StatsRow>(
     'select ID as id, Created as at, sum(Clicks) as clicks from Stats where Created >= 0 group by ID, Created having clicks > 0',

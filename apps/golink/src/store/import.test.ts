@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import SqliteDatabase from 'better-sqlite3';
+import { SqliteDatabase } from '@cove/sqlite';
 import { createGolink } from '../golink.ts';
 import { newLink } from '../links.ts';
 import { importedLine } from '../testing/imported.ts';
@@ -21,7 +21,7 @@ const BATCH = 4_000;
 const NOBODY = { login: '', node: '' };
 
 /** Throws when a link is not in the index as it is, or something else is. */
-function checkIndex(file: string): SqliteDatabase.Database {
+function checkIndex(file: string): SqliteDatabase {
   const db = new SqliteDatabase(file);
   assert.equal(db.pragma('integrity_check', { simple: true }), 'ok');
   // With a rank of 1 every link is compared.
@@ -29,7 +29,7 @@ function checkIndex(file: string): SqliteDatabase.Database {
   return db;
 }
 
-const count = (db: SqliteDatabase.Database, query: string): number =>
+const count = (db: SqliteDatabase, query: string): number =>
   db.prepare<[], number>(`select ${query}`).pluck().get()!;
 
 test('an import that is killed leaves whole batches, each with history, total and index of search; the next one adds the rest', async () => {

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import SqliteDatabase from 'better-sqlite3';
+import { SqliteDatabase } from '@cove/sqlite';
 import { GolinkError } from '../errors.ts';
 import { changesOf } from './history.ts';
 import { countedLink, countLinks, listLinks } from './listing.ts';

@@ -1,5 +1,5 @@
 // The connection that reads: queries in the order they came, prepared once.
-import type SqliteDatabase from 'better-sqlite3';
+import type { SqliteDatabase, SqliteStatement } from '@cove/sqlite';
 import type { CompiledQuery, DatabaseConnection, Driver, QueryResult } from 'kysely';
 import { Turns } from './turns.ts';
 
@@ -7,7 +7,7 @@ import { Turns } from './turns.ts';
 const MAX_PREPARED = 100;
 
 /** Lets nobody overtake: kysely's own lock wakes all who wait, and the quickest gets it. */
-export function readInTurn(driver: Driver, database: SqliteDatabase.Database): void {
+export function readInTurn(driver: Driver, database: SqliteDatabase): void {
   const turns = new Turns();
   const connection = new Reader(database);
   driver.acquireConnection = async () => {
@@ -18,10 +18,10 @@ export function readInTurn(driver: Driver, database: SqliteDatabase.Database): v
 }
 
 class Reader implements DatabaseConnection {
-  readonly #database: SqliteDatabase.Database;
-  readonly #prepared: Map<string, SqliteDatabase.Statement<unknown[]>> = new Map();
+  readonly #database: SqliteDatabase;
+  readonly #prepared: Map<string, SqliteStatement<unknown[]>> = new Map();
 
-  constructor(database: SqliteDatabase.Database) {
+  constructor(database: SqliteDatabase) {
     this.#database = database;
   }
 

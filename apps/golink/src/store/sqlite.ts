@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import SqliteDatabase from 'better-sqlite3';
+import { SqliteDatabase, type SqliteStatement } from '@cove/sqlite';
 import {
   CompiledQuery,
   type Dialect,
@@ -62,8 +62,8 @@ async function open(
   log: (message: string) => void,
   onClosed: () => void,
 ): Promise<Database> {
-  let writer: SqliteDatabase.Database | undefined;
-  let reader: SqliteDatabase.Database | undefined;
+  let writer: SqliteDatabase | undefined;
+  let reader: SqliteDatabase | undefined;
   try {
     closeSync(openSync(file, 'a', 0o600));
     chmodSync(file, 0o600);
@@ -197,9 +197,9 @@ const INDEXED_AT_ONCE = 500;
  * Row by row, with statements that are prepared once. New links enter the index of search together: by their trigger
  * each would be written to it on its own.
  */
-function inserter(writer: SqliteDatabase.Database): Database['insertMany'] {
-  const statements = new Map<string, SqliteDatabase.Statement<unknown[]>>();
-  const prepared = (text: string): SqliteDatabase.Statement<unknown[]> => {
+function inserter(writer: SqliteDatabase): Database['insertMany'] {
+  const statements = new Map<string, SqliteStatement<unknown[]>>();
+  const prepared = (text: string): SqliteStatement<unknown[]> => {
     let statement = statements.get(text);
     if (statement === undefined) {
       statement = writer.prepare(text);
@@ -242,7 +242,7 @@ const MAX_KEPT = 4_000;
  * after each change of our own. Of a change by another process a visit can miss what was answered while the turn that it
  * is read in was under way.
  */
-function finder(reader: SqliteDatabase.Database): Pick<Database, 'find' | 'committed'> {
+function finder(reader: SqliteDatabase): Pick<Database, 'find' | 'committed'> {
   const columns = LINK_COLUMNS.join(', ');
   const byId = reader.prepare<[string], LinkRow>(
     `select ${columns} from links where id = ? and deleted is null`,
@@ -282,8 +282,8 @@ function finder(reader: SqliteDatabase.Database): Pick<Database, 'find' | 'commi
  * the cause. Tables can be made in a transaction, so that a migration that was interrupted has not happened.
  */
 function dialectFor(
-  database: SqliteDatabase.Database,
-  share: (driver: Driver, database: SqliteDatabase.Database) => void = () => {},
+  database: SqliteDatabase,
+  share: (driver: Driver, database: SqliteDatabase) => void = () => {},
 ): Dialect {
   const dialect = new SqliteDialect({ database });
   return {
@@ -308,7 +308,7 @@ function dialectFor(
 }
 
 /** Tables that golink did not make: better to stop than to write between them. */
-function refuseForeign(sqlite: SqliteDatabase.Database, file: string): void {
+function refuseForeign(sqlite: SqliteDatabase, file: string): void {
   const names = sqlite
     .prepare<[], { name: string }>(
       "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'",

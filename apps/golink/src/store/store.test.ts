@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import SqliteDatabase from 'better-sqlite3';
+import { SqliteDatabase } from '@cove/sqlite';
 import { GolinkError } from '../errors.ts';
 import { type Link, linkId, newLink } from '../links.ts';
 import { changesOf } from './history.ts';

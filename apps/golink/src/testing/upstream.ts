@@ -1,5 +1,5 @@
 // A database as tailscale/golink makes it, for tests of moving in.
-import SqliteDatabase from 'better-sqlite3';
+import { SqliteDatabase } from '@cove/sqlite';
 import { linkId, ZERO_TIME } from '../links.ts';
 
 export interface UpstreamFixture {

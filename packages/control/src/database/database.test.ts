@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import BetterSqlite from 'better-sqlite3';
+import { SqliteDatabase } from '@cove/sqlite';
 import { insertTailnet, storeSetting } from '../state/rows.ts';
 import { Database, sql } from './database.ts';
 import { MIGRATIONS } from './migrations.ts';
@@ -92,14 +92,14 @@ test('a damaged database is refused by name', (t) => {
 
 test("another program's database is refused and left alone", (t) => {
   const path = join(directory(t), 'control.db');
-  const other = new BetterSqlite(path);
+  const other = new SqliteDatabase(path);
   other.exec('CREATE TABLE recipes (id INTEGER)');
   other.close();
   assert.throws(() => Database.open(path, 0), {
     code: 'ERR_DATABASE_FOREIGN',
     message: `${path} belongs to another program: it holds the table recipes`,
   });
-  const check = new BetterSqlite(path);
+  const check = new SqliteDatabase(path);
   assert.equal(
     check.prepare("SELECT count(*) FROM sqlite_schema WHERE type = 'table'").pluck().get(),
     1,

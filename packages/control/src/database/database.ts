@@ -2,7 +2,7 @@
 // builds every statement, better-sqlite3 runs it synchronously, so a batch of mutations and its commit are one
 // uninterrupted step of the event loop.
 import { chmodSync, closeSync, openSync, statSync } from 'node:fs';
-import BetterSqlite from 'better-sqlite3';
+import { SqliteDatabase, type SqliteStatement } from '@cove/sqlite';
 import {
   type Compilable,
   type CompiledQuery,
@@ -30,7 +30,7 @@ export const sql: Kysely<Schema> = new Kysely<Schema>({
 const LOCK_WAIT_MS = 1000;
 
 function sqliteCode(error: unknown): string {
-  return error instanceof BetterSqlite.SqliteError ? error.code : '';
+  return error instanceof SqliteDatabase.SqliteError ? error.code : '';
 }
 
 function openError(path: string, cause: unknown): ControlError {
@@ -63,10 +63,10 @@ function makePrivate(path: string): void {
 
 export class Database {
   readonly path: string;
-  readonly #sqlite: BetterSqlite.Database;
-  readonly #statements = new Map<string, BetterSqlite.Statement>();
+  readonly #sqlite: SqliteDatabase;
+  readonly #statements = new Map<string, SqliteStatement>();
 
-  private constructor(path: string, sqlite: BetterSqlite.Database) {
+  private constructor(path: string, sqlite: SqliteDatabase) {
     this.path = path;
     this.#sqlite = sqlite;
   }
@@ -76,10 +76,10 @@ export class Database {
    * _LOCKED or _IO, each naming the file.
    */
   static open(path: string, now: number): Database {
-    let sqlite: BetterSqlite.Database | undefined;
+    let sqlite: SqliteDatabase | undefined;
     try {
       makePrivate(path);
-      sqlite = new BetterSqlite(path, { timeout: LOCK_WAIT_MS });
+      sqlite = new SqliteDatabase(path, { timeout: LOCK_WAIT_MS });
       // Exclusive mode keeps the file lock until close: a second process fails at its first statement.
       sqlite.pragma('locking_mode = EXCLUSIVE');
       sqlite.pragma('journal_mode = WAL');
@@ -132,7 +132,7 @@ export class Database {
     }
   }
 
-  #prepare(text: string): BetterSqlite.Statement {
+  #prepare(text: string): SqliteStatement {
     let statement = this.#statements.get(text);
     if (statement === undefined) {
       statement = this.#sqlite.prepare(text);

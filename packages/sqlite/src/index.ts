@@ -1,0 +1,2 @@
+export { driverFor, type SqliteDriver, SqliteMissingError } from './driver.ts';
+export { SqliteDatabase, type SqliteStatement } from './sqlite.ts';
