@@ -7,6 +7,7 @@ import { parse, reads } from './template/parse.ts';
 import { TemplateError, type TemplateSet } from './template/syntax.ts';
 import { Time } from './template/time.ts';
 import { toBytes } from './template/utf8.ts';
+import type { Environment } from './template/values.ts';
 
 /** What a request brings to a destination. */
 export interface Visit {
@@ -63,23 +64,41 @@ export function compile(long: string, append: Link['append'] = 'end'): Destinati
   const takesQuery = reads(template, 'Query');
   return {
     usesUser,
-    locate: ({ path, query, user, now, host = '', schemes }) => {
-      const env = {
-        path: toBytes(path),
-        query: toBytes(query),
-        user: user === undefined ? undefined : toBytes(user),
-        host: toBytes(host),
-        now: new Time(now),
-      };
+    locate: (visit) => {
+      const env = new VisitEnvironment(visit);
       let expanded: string;
       try {
         expanded = evaluate(template, env, long);
       } catch (error) {
         throw error instanceof TemplateError ? asGolinkError(error) : error;
       }
-      return buildLocation(expanded, takesQuery ? '' : env.query, schemes);
+      return buildLocation(expanded, takesQuery ? '' : env.query, visit.schemes);
     },
   };
+}
+
+/** A visit as templates read it; what few of them read is made when it is. */
+class VisitEnvironment implements Environment {
+  readonly path: string;
+  readonly query: string;
+  readonly #visit: Visit;
+
+  constructor(visit: Visit) {
+    this.#visit = visit;
+    this.path = toBytes(visit.path);
+    this.query = toBytes(visit.query);
+  }
+
+  get user(): string | undefined {
+    const { user } = this.#visit;
+    return user === undefined ? undefined : toBytes(user);
+  }
+  get host(): string {
+    return toBytes(this.#visit.host ?? '');
+  }
+  get now(): Time {
+    return new Time(this.#visit.now);
+  }
 }
 
 function compilePlain(long: string, append: Link['append']): Destination {

@@ -107,6 +107,7 @@ function checkEscapes(text: string, part: string): void {
 
 /** User-info, host and port, checked and written as they will be sent. */
 function normalAuthority(text: string, scheme: string, authority: string): string {
+  if (/^[A-Za-z0-9\-._~]*$/.test(authority)) return authority;
   const at = authority.lastIndexOf('@');
   const host = authority.slice(at + 1);
   let userInfo = '';

@@ -47,6 +47,8 @@ export function evaluate(templates: TemplateSet, env: Environment, source: strin
 
 type Jump = 'break' | 'continue' | undefined;
 
+const NONE: readonly Operand[] = [];
+
 class Run {
   output = '';
   readonly #source: string;
@@ -154,7 +156,12 @@ class Run {
   }
 
   #text(value: Value, offset: number): string {
-    return value === null ? '<no value>' : this.#calling(offset, () => formatValue(value));
+    if (value === null) return '<no value>';
+    try {
+      return formatValue(value);
+    } catch (error) {
+      throw this.#placed(error, offset);
+    }
   }
 
   #pipe(pipe: Pipe, dot: Value): Value {
@@ -180,17 +187,17 @@ class Run {
 
   /** `piped` is the value of the command before, which becomes the last argument. */
   #command(command: Command, dot: Value, piped: Value | undefined): Value {
-    const [head, ...rest] = command.operands;
+    const { head, args } = command;
     if (head.type === 'nil') throw this.#error('run', 'nil is not a command', head.offset);
     if ('names' in head && (head.type === 'function' || head.names.length > 0))
-      return this.#operand(head, dot, rest, piped);
-    if (rest.length > 0 || piped !== undefined)
+      return this.#operand(head, dot, args, piped);
+    if (args.length > 0 || piped !== undefined)
       throw this.#error('run', 'arguments stand behind a value', head.offset);
     return this.#operand(head, dot);
   }
 
   /** With arguments for what a call can be made of. */
-  #operand(operand: Operand, dot: Value, args: readonly Operand[] = [], piped?: Value): Value {
+  #operand(operand: Operand, dot: Value, args: readonly Operand[] = NONE, piped?: Value): Value {
     const { offset } = operand;
     this.#spend(1, offset);
     switch (operand.type) {
@@ -217,7 +224,7 @@ class Run {
       }
       case 'function':
         if (operand.names.length > 0)
-          return this.#chain(this.#function(operand, dot, []), operand, dot, args, piped);
+          return this.#chain(this.#function(operand, dot, NONE), operand, dot, args, piped);
         return this.#function(operand, dot, args, piped);
     }
   }
@@ -230,18 +237,10 @@ class Run {
     piped: Value | undefined,
   ): Value {
     let value = start;
-    for (const [i, name] of names.entries()) {
-      const isLast = i === names.length - 1;
-      value = this.#member(
-        value,
-        name,
-        dot,
-        isLast ? args : [],
-        isLast ? piped : undefined,
-        offset,
-      );
-    }
-    return value;
+    const last = names.length - 1;
+    for (let i = 0; i < last; i++)
+      value = this.#member(value, names[i]!, dot, NONE, undefined, offset);
+    return last < 0 ? value : this.#member(value, names[last]!, dot, args, piped, offset);
   }
 
   #member(
@@ -258,14 +257,15 @@ class Run {
         throw this.#error('run', 'User takes no arguments', offset);
       throw this.#error('user', 'link requires a valid user', offset);
     }
-    const member = this.#calling(offset, () => memberOf(value, name));
-    if (member === undefined)
-      throw this.#error('run', `${typeName(value)} has no field or method ${name}`, offset);
-    const values = this.#arguments(name, member, args, dot, piped, offset);
-    return this.#kept(
-      this.#calling(offset, () => member.call(values)),
-      offset,
-    );
+    try {
+      const member = memberOf(value, name);
+      if (member === undefined)
+        throw new CallError(`${typeName(value)} has no field or method ${name}`);
+      const values = this.#arguments(name, member, args, dot, piped, offset);
+      return this.#kept(member.call(value, values), offset);
+    } catch (error) {
+      throw this.#placed(error, offset);
+    }
   }
 
   #function(
@@ -276,14 +276,12 @@ class Run {
   ): Value {
     if (name === 'and' || name === 'or') return this.#choose(name, offset, args, dot, piped);
     const values = this.#arguments(name, signatureOf(name), args, dot, piped, offset);
-    this.#spend(
-      this.#calling(offset, () => costOf(name, values)),
-      offset,
-    );
-    return this.#kept(
-      this.#calling(offset, () => callFunction(name, values)),
-      offset,
-    );
+    try {
+      this.#spend(costOf(name, values), offset);
+      return this.#kept(callFunction(name, values), offset);
+    } catch (error) {
+      throw this.#placed(error, offset);
+    }
   }
 
   #arguments(
@@ -302,15 +300,16 @@ class Run {
         `${name} takes ${variadic ? 'at least ' : ''}${takes.length} argument${takes.length === 1 ? '' : 's'}, got ${count}`,
         offset,
       );
-    const values = args.map((operand, i) => {
-      const type = takes[i] ?? 'any';
+    const values: Value[] = [];
+    for (const operand of args) {
+      const type = takes[values.length] ?? 'any';
       const isInteger = type === 'int' && operand.type === 'number';
       const value =
         isInteger && operand.integer !== undefined
           ? new Int(operand.integer)
           : this.#operand(operand, dot);
-      return this.#checked(name, type, value, operand.offset);
-    });
+      values.push(this.#checked(name, type, value, operand.offset));
+    }
     if (piped !== undefined)
       values.push(this.#checked(name, takes[values.length] ?? 'any', piped, offset));
     return values;
@@ -356,13 +355,9 @@ class Run {
     return value;
   }
 
-  #calling<T>(offset: number, call: () => T): T {
-    try {
-      return call();
-    } catch (error) {
-      if (error instanceof CallError) throw this.#error(error.kind, error.message, offset);
-      throw error;
-    }
+  /** What a call threw, with its place. */
+  #placed(error: unknown, offset: number): unknown {
+    return error instanceof CallError ? this.#error(error.kind, error.message, offset) : error;
   }
 
   #spend(steps: number, offset: number): void {

@@ -4,41 +4,44 @@ import { Time } from './time.ts';
 import { CallError, Int, intText, List, Root, type Value } from './values.ts';
 
 export interface Member extends Signature {
-  /** With arguments as `takes` says. Throws CallError. */
-  readonly call: (args: readonly Value[]) => Value;
+  /** Of a value that has it, with arguments as `takes` says. Throws CallError. */
+  readonly call: (value: Value, args: readonly Value[]) => Value;
 }
 
 /** Undefined when the value has none of that name. Throws CallError for what is not available here. */
 export function memberOf(value: Value, name: string): Member | undefined {
-  if (value instanceof Root) return rootMember(value, name);
-  if (value instanceof Time) return timeMember(value, name);
+  if (value instanceof Root) return ROOT.get(name);
+  if (value instanceof Time) return timeMember(name);
   const isNamed = value instanceof Int && value.type.startsWith('time.');
-  return isNamed && name === 'String' ? plain(() => intText(value)) : undefined;
+  return isNamed && name === 'String' ? INT_STRING : undefined;
 }
 
-const plain = (read: () => Value): Member => ({ takes: [], call: read });
+const INT_STRING: Member = { takes: [], call: (value) => intText(value as Int) };
 
-function rootMember({ env }: Root, name: string): Member | undefined {
-  switch (name) {
-    case 'Path':
-      return plain(() => env.path);
-    case 'Segments':
-      return plain(() => new List(env.path === '' ? [] : env.path.split('/')));
-    case 'Query':
-      return plain(() => env.query);
-    case 'Host':
-      return plain(() => env.host);
-    case 'User':
-      return plain(() => env.user ?? '');
-    case 'Now':
-      return plain(() => env.now);
-  }
-  return undefined;
+/** Members without arguments. */
+function plain<T extends Value>(
+  read: Readonly<Record<string, (value: T) => Value>>,
+): Map<string, Member> {
+  return new Map(
+    Object.entries(read).map(([name, of]) => [
+      name,
+      { takes: [], call: (value: Value) => of(value as T) },
+    ]),
+  );
 }
+
+const ROOT: ReadonlyMap<string, Member> = plain<Root>({
+  Path: ({ env }) => env.path,
+  Segments: ({ env }) => new List(env.path === '' ? [] : env.path.split('/')),
+  Query: ({ env }) => env.query,
+  Host: ({ env }) => env.host,
+  User: ({ env }) => env.user ?? '',
+  Now: ({ env }) => env.now,
+});
 
 const int64 = (value: number): Int => new Int(value, 'int64');
 
-const READ: Readonly<Record<string, (time: Time) => Value>> = {
+const TIME: ReadonlyMap<string, Member> = plain<Time>({
   Year: (time) => new Int(time.year),
   Month: (time) => new Int(time.month, 'time.Month'),
   Day: (time) => new Int(time.day),
@@ -55,7 +58,15 @@ const READ: Readonly<Record<string, (time: Time) => Value>> = {
   Local: (time) => time,
   IsZero: () => false,
   String: (time) => time.toString(),
-};
+})
+  .set('Format', {
+    takes: ['string'],
+    call: (time, [layout]) => (time as Time).format(layout as string),
+  })
+  .set('AddDate', {
+    takes: ['int', 'int', 'int'],
+    call: (time, args) => addDate(time as Time, args as Int[]),
+  });
 
 /** Of Go's time.Time, giving one value, and not here. */
 const NOT_HERE: ReadonlySet<string> = new Set(
@@ -64,19 +75,13 @@ const NOT_HERE: ReadonlySet<string> = new Set(
   ),
 );
 
-function timeMember(time: Time, name: string): Member | undefined {
-  if (Object.hasOwn(READ, name)) return plain(() => READ[name]!(time));
-  switch (name) {
-    case 'Format':
-      return { takes: ['string'], call: ([layout]) => time.format(layout as string) };
-    case 'AddDate':
-      return { takes: ['int', 'int', 'int'], call: (args) => addDate(time, args as Int[]) };
-    case 'Date':
-    case 'Clock':
-    case 'ISOWeek':
-    case 'Zone':
-      throw new CallError(`.Now.${name} gives several values, of which a template can use none`);
-  }
+const SEVERAL: ReadonlySet<string> = new Set(['Date', 'Clock', 'ISOWeek', 'Zone']);
+
+function timeMember(name: string): Member | undefined {
+  const member = TIME.get(name);
+  if (member !== undefined) return member;
+  if (SEVERAL.has(name))
+    throw new CallError(`.Now.${name} gives several values, of which a template can use none`);
   if (NOT_HERE.has(name)) throw new CallError(`.Now.${name} is not available`, 'unsupported');
   return undefined;
 }

@@ -222,15 +222,15 @@ class Parser {
       }
       operands.push(this.#operand());
     }
-    const [first] = operands;
-    if (isLater && ['string', 'bool', 'number', 'nil', 'dot'].includes(first!.type))
+    const [head, ...args] = operands as [Operand, ...Operand[]];
+    if (isLater && ['string', 'bool', 'number', 'nil', 'dot'].includes(head.type))
       throw new TemplateError(
         'parse',
         'a value cannot be piped into this',
-        first!.offset,
+        head.offset,
         this.#source,
       );
-    return { operands: operands as [Operand, ...Operand[]] };
+    return { head, args };
   }
 
   #operand(): Operand {
@@ -338,7 +338,7 @@ function readsIn(nodes: readonly Node[], name: string): boolean {
     ('names' in operand && operand.names.includes(name)) ||
     (operand.type === 'pipe' && inPipe(operand.pipe));
   const inPipe = (pipe: Pipe): boolean =>
-    pipe.commands.some((command) => command.operands.some(inOperand));
+    pipe.commands.some(({ head, args }) => inOperand(head) || args.some(inOperand));
   return nodes.some(
     (node) =>
       ('pipe' in node && node.pipe !== undefined && inPipe(node.pipe)) ||

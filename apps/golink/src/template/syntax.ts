@@ -68,7 +68,9 @@ export interface NumberLiteral {
 
 /** An operand, or a function or method with its arguments. */
 export interface Command {
-  readonly operands: readonly [Operand, ...Operand[]];
+  readonly head: Operand;
+  /** Behind it, in order. */
+  readonly args: readonly Operand[];
 }
 
 export interface Pipe {
