@@ -46,10 +46,15 @@ function family(pid, processes) {
   return [...own, ...children.flatMap((child) => family(child.pid, processes))];
 }
 
+/** The end of a command says most: which file it is. */
+function shortened(command) {
+  return command.length <= 240 ? command : `${command.slice(0, 80)} ... ${command.slice(-150)}`;
+}
+
 function tell(processes) {
   console.error('a test file does not end:');
   for (const { pid, ppid, etime, rest } of processes)
-    console.error(`  ${pid} (of ${ppid}) ${etime} ${rest.slice(0, 300)}`);
+    console.error(`  ${pid} (of ${ppid}) ${etime} ${shortened(rest)}`);
   const [{ pid }] = processes;
   const gdb = spawnSync('gdb', ['-p', String(pid), '-batch', '-ex', 'thread apply all bt 20'], {
     encoding: 'utf8',

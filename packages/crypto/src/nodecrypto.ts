@@ -1,5 +1,5 @@
-// The primitives on node:crypto. Raw X25519 keys come in as JWK, never DER: importing a private key as PKCS 8
-// costs ten times the Diffie-Hellman itself on Node 20. Keyed BLAKE2s is not offered by node:crypto.
+// The primitives on node:crypto. Raw public keys come in as JWK, which is faster than DER everywhere. Keyed BLAKE2s is not
+// offered by node:crypto.
 import {
   createCipheriv,
   createDecipheriv,
@@ -36,8 +36,12 @@ function plain(buffer: Buffer): Uint8Array {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 }
 
-// OpenSSL demands `x` beside `d`, ignores its value and derives the true one.
+// On Node 20 importing a private key as PKCS 8 costs ten times the Diffie-Hellman itself. A JWK demands `x` beside `d`; up to
+// Node 24 its value is ignored and the true one derived, Node 26 refuses any other than that.
+const IMPORTS_AS_JWK = Number(process.versions.node.split('.')[0]) < 22;
 const IGNORED_X = base64url(new Uint8Array(32));
+/** PrivateKeyInfo of an X25519 key up to the key (RFC 8410 section 7). */
+const PKCS8_HEAD = Buffer.from('302e020100300506032b656e04220420', 'hex');
 
 /** Secret keys imported once per array, for as long as the caller keeps it; one that was overwritten anew. */
 class SecretKeys {
@@ -62,8 +66,12 @@ class SecretKeys {
 
 function loadPrivate(bytes: Uint8Array): KeyObject {
   if (bytes.length !== 32) throw new ProtocolError('ERR_BAD_KEY', 'X25519 keys have 32 bytes');
-  const jwk = { kty: 'OKP', crv: 'X25519', d: base64url(bytes), x: IGNORED_X };
-  return createPrivateKey({ key: jwk, format: 'jwk' });
+  if (IMPORTS_AS_JWK) {
+    const jwk = { kty: 'OKP', crv: 'X25519', d: base64url(bytes), x: IGNORED_X };
+    return createPrivateKey({ key: jwk, format: 'jwk' });
+  }
+  const key = Buffer.concat([PKCS8_HEAD, bytes]);
+  return createPrivateKey({ key, format: 'der', type: 'pkcs8' });
 }
 
 /**

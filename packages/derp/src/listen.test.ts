@@ -276,12 +276,15 @@ test('random TLS noise and plain HTTP at the TLS port leave it serving', async (
   ]) {
     const socket = netConnect(port, '127.0.0.1');
     socket.on('error', () => {});
+    // What is not read keeps the end from being seen.
+    socket.resume();
     socket.write(bytes);
     socket.end();
     await once(socket, 'close');
   }
   const tls = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false });
   await once(tls, 'secureConnect');
+  tls.resume();
   tls.write(randomBytes(300));
   await once(tls, 'close');
   const node = listener.derpNode({ Name: '1a', RegionID: 1, HostName: '127.0.0.1' });
