@@ -461,16 +461,18 @@ export class Scenario implements AsyncDisposable {
       await this.#api('GET', `/changes?before=${before}`);
     await this.#pages('/.history?before=1.5', '/.history?before=9007199254740991');
     const changes = (await this.#api('GET', '/changes?limit=1000')) as {
-      items: { seq: number; kind: string }[];
+      items: { seq: number; kind: string; before?: { short: string }; after?: { short: string } }[];
     };
     // Of each kind the first and the last.
     const kinds = new Map<string, number[]>();
-    for (const { seq, kind } of changes.items) {
+    const names = new Map<number, string>();
+    for (const { seq, kind, before, after } of changes.items) {
+      names.set(seq, (after ?? before)!.short);
       const some = kinds.get(kind) ?? [];
       kinds.set(kind, [some[0] ?? seq, seq]);
     }
     for (const seq of [...[...kinds.values()].flat(), 0, -1, Number.MAX_SAFE_INTEGER])
-      await this.#api('POST', '/links/b/restore', { seq });
+      await this.#api('POST', `/links/${names.get(seq) ?? 'b'}/restore`, { seq });
     await this.#api('POST', '/links/b/restore', { seq: 1e300 });
     await this.#pages('/.rewind', '/.rewind?at=2026-03-01T18:00');
     await this.#api('POST', '/restore', { at: '2026-03-01T18:00:00Z', dryRun: true });

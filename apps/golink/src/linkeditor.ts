@@ -104,7 +104,7 @@ export class LinkEditor {
    * Makes a link what the change numbered `seq` left, or found, if it deleted. Throws as `update`; ERR_TAKEN when its name
    * belongs to another link now.
    */
-  async restore(seq: number, caller: Caller): Promise<Link> {
+  async restore(seq: number, caller: Caller, options: EditOptions = {}): Promise<Link> {
     this.refuseReadOnly();
     const change = await changeOf(this.#store, seq);
     if (change === undefined)
@@ -119,7 +119,8 @@ export class LinkEditor {
         `cannot restore link owned by "${(own ?? state).owner}"`,
       );
     const restored = await restoreLink(this.#store, change.linkId, state, caller, (now) => {
-      if (now !== undefined || own !== undefined) stillTheSame(now, own, {});
+      if (now !== undefined || own !== undefined || options.ifVersion !== undefined)
+        stillTheSame(now, own, options);
     });
     return restored!;
   }

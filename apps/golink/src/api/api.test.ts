@@ -314,3 +314,42 @@ test('a read-only service is read', async () => {
   assert.equal((await call(go, 'POST', '/links', { short: 'a', long: 'http://x/' })).status, 405);
   assert.equal((await call(go, 'POST', '/tokens', { name: 'a', scopes: ['read'] })).status, 405);
 });
+
+test('a change is restored only to the link it is of, and only to the version asked for', async () => {
+  await using go = await startService();
+  await call(go, 'POST', '/links', { short: 'one', long: 'http://1/' });
+  await call(go, 'POST', '/links', { short: 'two', long: 'http://2/' });
+  const { etag } = await call(go, 'PATCH', '/links/one', { long: 'http://1/b' });
+  const seq = items(await call(go, 'GET', '/links/one/history')).at(-1)!['seq'];
+  const restore = (short: string, ifMatch?: string) =>
+    call(
+      go,
+      'POST',
+      `/links/${short}/restore`,
+      { seq },
+      ifMatch === undefined ? {} : { 'if-match': ifMatch },
+    );
+  for (const short of ['two', 'none']) assert.equal((await restore(short)).status, 404);
+  assert.equal((await restore('one', '"1"')).status, 412);
+  assert.equal((await call(go, 'GET', '/links/one')).body['long'], 'http://1/b');
+  assert.equal((await restore('one', etag)).body['long'], 'http://1/');
+  await call(go, 'DELETE', '/links/one');
+  assert.equal((await restore('one', '"3"')).status, 412);
+  assert.equal((await restore('ONE')).status, 200);
+});
+
+test('a moment needs its time zone', async () => {
+  await using go = await startService();
+  for (const [at, status] of [
+    ['2022-06-01T00:00:00Z', 200],
+    ['2022-06-01T00:00:00.5+02:00', 200],
+    ['2022-06-01T00:00', 400],
+    ['2022-06-01', 400],
+    ['5', 400],
+  ] as const)
+    assert.equal(
+      (await go.get(`/.api/v1/links?unusedSince=${encodeURIComponent(at)}`)).status,
+      status,
+      at,
+    );
+});

@@ -4,7 +4,7 @@ import { GolinkError } from '../errors.ts';
 import { pathEscape } from '../escape.ts';
 import type { Edit } from '../linkeditor.ts';
 import { linkId } from '../links.ts';
-import { changesOf } from '../store/history.ts';
+import { changeOf, changesOf } from '../store/history.ts';
 import {
   type CountedLink,
   countedLink,
@@ -183,8 +183,15 @@ export const LINK_OPERATIONS: readonly Operation[] = [
       versioned: true,
       errors: [400, 404, 405, 409, 412],
     },
-    async run({ store, editor }, { body, caller }) {
-      const link = await editor.restore(body['seq'] as number, await caller());
+    async run({ store, editor }, { path, body, ifVersion, caller }) {
+      editor.refuseReadOnly();
+      const [seq, short] = [body['seq'] as number, path['short']!];
+      const change = await changeOf(store, seq);
+      const ids = [linkId(short), (await store.find(linkId(short)))?.id];
+      if (change === undefined || !ids.includes(change.linkId))
+        throw new GolinkError('ERR_NOT_FOUND', `Change ${seq} is none of ${short}.`);
+      const options = ifVersion === undefined ? {} : { ifVersion };
+      const link = await editor.restore(seq, await caller(), options);
       return answer(store, link.short);
     },
   },

@@ -69,7 +69,8 @@ export function mismatch(schema: Schema, value: unknown, name = 'the body'): str
 }
 
 function isTime(text: string): boolean {
-  return /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(text) && !Number.isNaN(Date.parse(text));
+  const form = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)$/;
+  return form.test(text) && !Number.isNaN(Date.parse(text));
 }
 
 function objectMismatch(schema: ObjectSchema, value: unknown, name: string): string | undefined {
