@@ -1,11 +1,21 @@
 // A fresh user's move: golink's database in, served, used, looked after from the command line, and out again.
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { SqliteDatabase } from '@cove/sqlite';
-import { cove, RunningCove } from '../harness/cove.ts';
+import { BIN, cove, RunningCove } from '../harness/cove.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'cove-golink-'));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -227,7 +237,9 @@ test('what cannot be is said in a sentence, with exit code 2 for wrong usage', a
     [['restore', 'cs', ...here], 2, /give either NAME and --change N/],
     [['restore', 'cs', '--change', '1', '--all', ...here], 2, /give either/],
     [['restore', '--all', '--at', 'noon', ...here], 2, /noon is not a time/],
-    [['restore', 'cs', '--change', '999999', ...here], 1, /Change 999999 is none of cs/],
+    [['restore', '--all', '--at', '5', ...here], 2, /5 is not a time/],
+    [['restore', '--all', '--at', '2026-11-21T12:00', ...here], 2, /is not a time/],
+    [['restore', 'cs', '--change', '1000001', ...here], 1, /Change 1000001 is none of cs/],
     [['token', 'create', 'x', '--owner', 'o', '--scope', 'root', ...here], 2, /read or write/],
     [['token', 'revoke', 'none', ...here], 1, /there is no token none/],
     [['backup', '/no/such/dir/x.db', ...here], 1, /cannot be copied to/],
@@ -242,3 +254,95 @@ test('what cannot be is said in a sentence, with exit code 2 for wrong usage', a
   }
   assert.ok(readFileSync(links).length > 0);
 });
+
+test('standard output that is full or has no reader any more is told by the exit code, without a stack trace', {
+  skip: !existsSync('/dev/full') && 'there is no /dev/full',
+  timeout: 120_000,
+}, async () => {
+  for (const args of ['export', 'history']) {
+    const { code, stderr } = await shell(
+      `"$NODE" "$BIN" golink ${args} --database "$LINKS" >/dev/full`,
+    );
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /^cove: the disk is full: .*\n$/);
+  }
+  const gone = await shell(
+    `"$NODE" "$BIN" golink export --database "$LINKS" | true; exit \${PIPESTATUS[0]}`,
+  );
+  assert.deepEqual([gone.code, gone.stderr], [141, '']);
+});
+
+test('an import at the start and an export end soon when asked to, and leave nothing half done behind', {
+  timeout: 120_000,
+}, async () => {
+  const file = join(root, 'many.jsonl');
+  const many = Array.from(
+    { length: 40_000 },
+    (_, i) => `{"Short":"n${i}","Long":"http://x/${i}"}\n`,
+  );
+  writeFileSync(file, many.join(''));
+  const database = join(root, 'many.db');
+  const restored = spawnCove(
+    '--dev-listen',
+    '127.0.0.1:0',
+    '--database',
+    database,
+    '--snapshot',
+    file,
+  );
+  // The first links are in.
+  await until(() => existsSync(`${database}-wal`) && statSync(`${database}-wal`).size > 1_000_000);
+  assert.equal(await restored.end('SIGTERM'), 130);
+  const count = (await golink('export', '--database', database)).split('\n').length - 1;
+  assert.ok(count > 0 && count < 40_000 && count % 4_000 === 0, `${count} links`);
+  await golink('import', file, '--database', database);
+  const target = join(root, 'target.jsonl');
+  writeFileSync(target, 'what was there');
+  const exported = spawnCove('export', target, '--database', database);
+  const beside = (): string[] =>
+    readdirSync(root).filter((name) => name.startsWith('target.jsonl.'));
+  await until(() => beside().length > 0);
+  assert.equal(await exported.end('SIGINT'), 130);
+  assert.deepEqual(beside(), []);
+  assert.equal(readFileSync(target, 'utf8'), 'what was there');
+});
+
+async function until(isSo: () => boolean): Promise<void> {
+  for (const end = Date.now() + 30_000; !isSo(); ) {
+    assert.ok(Date.now() < end, 'it does not come to that');
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+function spawnCove(...args: string[]): { end(signal: NodeJS.Signals): Promise<number | null> } {
+  const child = spawn(process.execPath, [BIN, 'golink', ...args], {
+    stdio: 'ignore',
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
+  });
+  const ended = once(child, 'close');
+  return {
+    async end(signal) {
+      child.kill(signal);
+      return ((await ended) as [number | null])[0];
+    },
+  };
+}
+
+async function shell(
+  line: string,
+): Promise<{ readonly code: number | null; readonly stderr: string }> {
+  const env = { ...process.env, NODE: process.execPath, BIN, LINKS: links };
+  const child = spawn('bash', ['-c', line], {
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
+  });
+  let stderr = '';
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stderr };
+}

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
+import { createServer, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -101,6 +101,25 @@ test('a body over 1 MiB is refused, and the next call works', async () => {
   const body = { text: 'x'.repeat(1 << 20) };
   await assert.rejects(callAdmin(dir, 'POST /echo', { body }), /over 1 MiB/);
   assert.deepEqual(await callAdmin(dir, 'GET /sum?a=1&b=1'), { sum: 2 });
+});
+
+test('a running cove that ends before or amid an answer is said to have ended', async () => {
+  const broken = mkdtempSync(join(tmpdir(), 'cove-ended-'));
+  const server = createServer((req, res) => {
+    if (req.url === '/amid') res.write('{"progress":1}\n', () => res.destroy());
+    else req.socket.destroy();
+  });
+  try {
+    await new Promise<void>((done) => void server.listen(adminSocketPath(broken), done));
+    for (const path of ['/amid', '/before'])
+      await assert.rejects(callAdmin(broken, `GET ${path}`), {
+        code: 'ERR_REFUSED',
+        message: 'the running cove ended before it answered',
+      });
+  } finally {
+    server.close();
+    rmSync(broken, { recursive: true, force: true });
+  }
 });
 
 test('the socket is for its owner alone', () => {

@@ -198,8 +198,8 @@ async function* messagesOf(
   let rest = '';
   let last: AdminMessage | undefined;
   response.setEncoding('utf8');
-  for await (const chunk of response) {
-    rest += chunk as string;
+  for await (const chunk of whole(response)) {
+    rest += chunk;
     const lines = rest.split('\n');
     rest = lines.pop()!;
     for (const line of lines) {
@@ -209,8 +209,20 @@ async function* messagesOf(
       yield last;
     }
   }
-  if (last === undefined || !('result' in last))
-    throw new CliError('ERR_REFUSED', 'the running cove ended before it answered');
+  if (last === undefined || !('result' in last)) throw endedEarly();
+}
+
+async function* whole(response: IncomingMessage): AsyncGenerator<string> {
+  try {
+    yield* response as AsyncIterable<string>;
+  } catch (error) {
+    throw errorCode(error) === 'ECONNRESET' ? endedEarly(error) : error;
+  }
+}
+
+function endedEarly(cause?: unknown): CliError {
+  const sentence = 'the running cove ended before it answered';
+  return new CliError('ERR_REFUSED', sentence, cause === undefined ? {} : { cause });
 }
 
 async function send(dir: string, route: string, call: AdminCall): Promise<IncomingMessage> {
@@ -219,6 +231,7 @@ async function send(dir: string, route: string, call: AdminCall): Promise<Incomi
     const req = request({ socketPath: adminSocketPath(dir), method, path }, done);
     req.once('error', (error) => {
       const code = errorCode(error);
+      if (code === 'ECONNRESET' || code === 'EPIPE') return fail(endedEarly(error));
       if (code !== 'ENOENT' && code !== 'ECONNREFUSED' && code !== 'ENOTDIR') return fail(error);
       const hint = `no cove is running on ${resolve(dir)}: start it with \`cove up\`, or name its --dir`;
       fail(new CliError('ERR_NOT_RUNNING', hint, { cause: error }));

@@ -11,7 +11,7 @@ import { netcheckCommand, pingCommand } from './commands/ping.ts';
 import { policyCommand } from './commands/policy.ts';
 import { statusCommand } from './commands/status.ts';
 import { upCommand } from './commands/up.ts';
-import { CliError, explain } from './errors.ts';
+import { CliError, errorCode, explain } from './errors.ts';
 import { Interrupted } from './signals.ts';
 
 function version(): string {
@@ -53,13 +53,27 @@ function exitByThrowing(command: Command): void {
   }
 }
 
+/** What a shell reports for a program whose reader has gone, as `head` does. */
+const READER_GONE = 141;
+
+/** Errors of standard output come as events, a moment later. */
+let lost: Error | undefined;
+process.stdout.on('error', (error) => {
+  lost ??= error;
+});
+// Whoever reads messages may go; what is served goes on.
+process.stderr.on('error', () => {});
+
 async function main(): Promise<number> {
   try {
     await program().parseAsync();
+    await new Promise(setImmediate);
+    if (lost !== undefined) throw lost;
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof Interrupted) return 130;
+    if (lost !== undefined && errorCode(lost) === 'EPIPE') return READER_GONE;
     process.stderr.write(`cove: ${explain(error)}\n`);
     if (process.env['COVE_DEBUG'] && error instanceof Error)
       process.stderr.write(`${error.stack}\n`);

@@ -129,7 +129,7 @@ async function serve(options: ServeOptions): Promise<void> {
       openApp: async (node) => {
         const say = (line: string): void => output.line(line);
         app = await openGolink(dir, node, say, { ...more, names: certificate?.names ?? [] });
-        await restoreSnapshot(app.golink, options, say);
+        await restoreSnapshot(app.golink, options, say, interruption.signal);
         return app;
       },
     }),
@@ -181,9 +181,10 @@ async function restoreSnapshot(
   golink: Golink,
   { snapshot }: ServeOptions,
   say: (line: string) => void,
+  signal: AbortSignal,
 ): Promise<void> {
   if (snapshot === undefined) return;
-  const { added, invalid, conflicting } = await golink.importSnapshot(snapshot);
+  const { added, invalid, conflicting } = await golink.importSnapshot(snapshot, { signal });
   say(
     `${snapshot}: ${added} links restored, ${conflicting.length} were here with another destination, ${invalid.length} lines are no links`,
   );
@@ -215,11 +216,14 @@ async function serveDev(options: ServeOptions, more: GolinkMore): Promise<void> 
       ...settings,
     }),
   );
-  await restoreSnapshot(golink, options, (line) => output.line(line));
+  await restoreSnapshot(golink, options, (line) => output.line(line), interruption.signal);
   const server = createServer(golink.handler);
   await new Promise<void>((done, fail) => {
     server.once('error', fail);
     server.listen(port, host, done);
+  }).catch(async (error: unknown) => {
+    const { listenError } = await import('../coordinator.ts');
+    throw listenError(error, 'the links', '--dev-listen');
   });
   opened.defer(() => {
     server.close();

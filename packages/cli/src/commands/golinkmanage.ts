@@ -11,8 +11,10 @@ import {
   databaseOption,
   dirOption,
   jsonOption,
+  parseChange,
   parseCount,
   parseLifetime,
+  parseMoment,
   print,
 } from './options.ts';
 
@@ -57,7 +59,7 @@ export function manageCommands(): Command[] {
       new Command('restore')
         .description('make a link, or all of them, what they were')
         .argument('[name]', 'of the link')
-        .option('--change <n>', 'what this change of the link left (see `history`)', parseCount)
+        .option('--change <n>', 'what this change of the link left (see `history`)', parseChange)
         .option('--all', 'all links')
         .option('--at <time>', 'with --all: as at this time, such as 2026-11-21T12:00:00Z')
         .option('--dry-run', 'with --all: say what would happen, change nothing'),
@@ -145,9 +147,7 @@ interface RestoreOptions extends Place {
 async function restore(name: string | undefined, options: RestoreOptions): Promise<void> {
   const { change, all, at, dryRun } = options;
   if (all === true && name === undefined && change === undefined && at !== undefined) {
-    const moment = Date.parse(at);
-    if (Number.isNaN(moment))
-      throw new CliError('ERR_USAGE', `${at} is not a time: write it as 2026-11-21T12:00:00Z`);
+    const moment = parseMoment(at);
     const rewind = await withLinks(options, (links) =>
       links.restoreAll(moment, { dryRun: dryRun === true }),
     );

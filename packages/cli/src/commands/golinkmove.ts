@@ -17,6 +17,7 @@ import { callAdmin, partsOf, refuseIfRunning } from '../adminsocket.ts';
 import { golinkDatabase, openDataDir } from '../datadir.ts';
 import { CliError, errorCode } from '../errors.ts';
 import { createOutput } from '../output.ts';
+import { onInterruption } from '../signals.ts';
 import { databaseOption, dirOption, jsonOption, print } from './options.ts';
 
 export function moveCommands(): Command[] {
@@ -166,13 +167,21 @@ async function writeWhole(file: string, write: (target: Writable) => Promise<voi
   // A pipe or a terminal cannot be replaced, only written to.
   const special = existsSync(file) && !statSync(file).isFile();
   const path = special ? file : `${file}.new-${process.pid}`;
-  const target = createWriteStream(path, { mode: 0o600 });
+  using interruption = onInterruption();
+  const { signal } = interruption;
+  const target = createWriteStream(path, { mode: 0o600, flush: !special });
   await opening(target, (reason) => `${file} cannot be written: ${reason}`);
+  signal.addEventListener('abort', () => target.destroy(signal.reason as Error), { once: true });
   try {
+    signal.throwIfAborted();
     await write(target);
+    // On the disk before it takes the place of another.
+    if (!target.closed) await once(target, 'close');
+    signal.throwIfAborted();
     if (!special) renameSync(path, file);
   } catch (error) {
     if (!special) rmSync(path, { force: true });
+    signal.throwIfAborted();
     throw error;
   }
 }
@@ -180,7 +189,7 @@ async function writeWhole(file: string, write: (target: Writable) => Promise<voi
 /** Standard output, which must not be closed. */
 function toStdout(): Writable {
   return new Writable({
-    write: (chunk, _encoding, done) => process.stdout.write(chunk, () => done()),
+    write: (chunk, _encoding, done) => process.stdout.write(chunk, (error) => done(error)),
   });
 }
 

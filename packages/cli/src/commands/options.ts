@@ -53,6 +53,20 @@ export function parseCount(text: string): number {
   throw new CliError('ERR_USAGE', `${text} is not a count: give a number from 1`);
 }
 
+/** The number of a change, of which there may be many. Throws `ERR_USAGE`. */
+export function parseChange(text: string): number {
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
+  throw new CliError('ERR_USAGE', `${text} is not the number of a change: \`history\` shows them`);
+}
+
+/** A moment with its time zone, in milliseconds since the epoch. Throws `ERR_USAGE`. */
+export function parseMoment(text: string): number {
+  const form = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)$/;
+  const moment = form.test(text) ? Date.parse(text) : Number.NaN;
+  if (!Number.isNaN(moment)) return moment;
+  throw new CliError('ERR_USAGE', `${text} is not a time: write it as 2026-11-21T12:00:00Z`);
+}
+
 /** `tag:golink,tag:server`; blanks and empty parts are ignored. Throws `ERR_USAGE`. */
 export function parseTags(text: string): readonly string[] {
   const tags = text
