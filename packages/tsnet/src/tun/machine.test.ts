@@ -136,6 +136,17 @@ function say(engine: Engine, port: number, word: string): void {
   engine.listenTcp({ port }).on('connection', (conn) => conn.end(word));
 }
 
+/** Who is host2? */
+function encodeQuery(): Uint8Array {
+  const question = { name: 'host2.example.ts.net', type: DnsType.A, class: 1 };
+  return encodeDns({
+    ...{ id: 5, response: false, opcode: 0, authoritative: false, truncated: false },
+    ...{ recursionDesired: true, recursionAvailable: false, authenticData: false },
+    ...{ checkingDisabled: false, rcode: 0, questions: [question] },
+    ...{ answers: [], authorities: [], additionals: [] },
+  });
+}
+
 for (const [family, own, peer] of [
   ['IPv4', '100.64.0.1', '100.64.0.2'],
   ['IPv6', 'fd7a:115c:a1e0::1', 'fd7a:115c:a1e0::2'],
@@ -184,13 +195,7 @@ test('pings of peers are answered by the machine, and the process still pings', 
 
 test('the machine asks the services, which no peer reaches', async () => {
   const { b, machine } = await open();
-  const question = { name: 'host2.example.ts.net', type: DnsType.A, class: 1 };
-  const query = encodeDns({
-    ...{ id: 5, response: false, opcode: 0, authoritative: false, truncated: false },
-    ...{ recursionDesired: true, recursionAvailable: false, authenticData: false },
-    ...{ checkingDisabled: false, rcode: 0, questions: [question] },
-    ...{ answers: [], authorities: [], additionals: [] },
-  });
+  const query = encodeQuery();
   const answers: string[] = [];
   const socket = machine.stack.bindUdp({
     port: 0,
@@ -208,6 +213,29 @@ test('the machine asks the services, which no peer reaches', async () => {
   b.engine.listenUdp({ port: 0 }).send(query, 53, '100.100.100.100');
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.equal(machine.received.length, received);
+});
+
+test('a question from port 0, where no answer can go, ends nothing', {
+  timeout: 10_000,
+}, async (t) => {
+  const { machine } = await open();
+  const failed = t.mock.fn();
+  process.on('unhandledRejection', failed);
+  t.after(() => process.off('unhandledRejection', failed));
+  const query = encodeQuery();
+  const packet = new Uint8Array(28 + query.length);
+  packet.set([0x45, 0, 0, packet.length, 0, 0, 0, 0, 64, 17, 0, 0]);
+  packet.set([100, 64, 0, 1, 100, 100, 100, 100], 12);
+  packet.set([0, 0, 0, 53, 0, 8 + query.length, 0, 0], 20);
+  packet.set(query, 28);
+  const sum = (at: number): number => (packet[at]! << 8) | packet[at + 1]!;
+  let header = 0;
+  for (let at = 0; at < 20; at += 2) header += sum(at);
+  header = ~((header & 0xffff) + (header >>> 16));
+  packet.set([header >>> 8, header], 10);
+  machine.send(packet);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(failed.mock.callCount(), 0);
 });
 
 test('packets of the machine that only a node may make, or that make no sense, go nowhere', async () => {

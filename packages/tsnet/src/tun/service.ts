@@ -38,6 +38,8 @@ export class ServiceStack {
     this.#udp = this.stack.bindUdp({
       port: DNS_PORT,
       receive: ({ bytes, remoteAddress: address, remotePort: port, localAddress }) => {
+        // To port 0, which anybody can write into a datagram, nothing can be sent.
+        if (port === 0) return;
         void this.#answer(bytes, false).then((reply) => {
           if (reply !== undefined) this.#udp.send({ address, port, localAddress }, reply);
         });
