@@ -30,6 +30,7 @@ test('without the addon the error says what to install', () => {
     catch (error) { console.log(error.code, error.message); }`;
   const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
     encoding: 'utf8',
+    timeout: 20_000,
     env: { ...process.env, COVE_NO_NATIVE: '1' },
   });
   assert.match(stdout, /^ERR_NOT_BUILT the native part of Cove is missing: /);

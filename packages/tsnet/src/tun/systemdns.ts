@@ -57,11 +57,16 @@ export class SystemDns {
     }
     try {
       if (wanted === undefined) this.#file.restore();
-      else if (this.#file.install(wanted.search)) process.once('exit', this.#onExit);
+      else if (this.#file.install(wanted.search)) this.#restoreAtExit();
       else log('warn', 'the system asks another tailnet for names: it stays so');
     } catch (error) {
       log('warn', "the machine's resolver could not be told of the tailnet's names", { error });
     }
+  }
+
+  #restoreAtExit(): void {
+    process.off('exit', this.#onExit);
+    process.once('exit', this.#onExit);
   }
 
   close(): void {
