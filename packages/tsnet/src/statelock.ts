@@ -140,7 +140,7 @@ function judge(holder: Holder | undefined): 'alive' | 'dead' | 'unknown' {
   if (holder === undefined) return 'unknown';
   const us = describeProcess(process.pid);
   if (holder.boot !== us.boot || holder.namespace !== us.namespace) return 'unknown';
-  if (!processExists(holder.pid)) return 'dead';
+  if (!processExists(holder.pid) || isZombie(holder.pid)) return 'dead';
   const now = describeProcess(holder.pid);
   if (holder.started === '' || now.started === '') return 'unknown';
   return holder.started === now.started ? 'alive' : 'dead';
@@ -158,12 +158,19 @@ function processExists(pid: number): boolean {
 function describeProcess(pid: number): Omit<Holder, 'id'> {
   const boot = attempt(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
   const namespace = attempt(() => readlinkSync('/proc/self/ns/pid'));
-  // Field 22 of proc_pid_stat(5), counted after the parenthesised name, which may hold anything.
-  const started = attempt(() => {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
-  });
+  const started = processFields(pid)[19] ?? '';
   return { pid, started, boot: boot || hostname(), namespace };
+}
+
+/** It has ended, and nobody has waited for it yet: its number and start are still there. */
+function isZombie(pid: number): boolean {
+  return /^[ZX]/.test(processFields(pid)[0] ?? '');
+}
+
+/** Fields of proc_pid_stat(5) from the third on, after the parenthesised name, which may hold anything; empty elsewhere. */
+function processFields(pid: number): readonly string[] {
+  const stat = attempt(() => readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
 function attempt(read: () => string): string {
@@ -210,7 +217,14 @@ async function replaceDead(
   const guard = join(dir, 'lock.guard');
   try {
     writeFileSync(guard, '', { mode: 0o600, flag: 'wx' });
-  } catch {
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== 'EEXIST') {
+      throw new TsnetError('ERR_STATE_IO', `the state directory ${dir} cannot be locked: ${code}`, {
+        cause,
+        path: guard,
+      });
+    }
     const since = touchedAt(guard);
     if (since !== undefined && Math.abs(clock.wallNow() - since) > GUARD_STALE_AFTER) {
       rmSync(guard, { force: true });

@@ -1,7 +1,8 @@
 // The state directory: what survives a crash, what a second process sees, and what damage looks like.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import {
+import { once } from 'node:events';
+import fs, {
   chmodSync,
   existsSync,
   mkdtempSync,
@@ -13,6 +14,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -157,6 +159,29 @@ test('another process holds it: one clear error; killed with SIGKILL, it is free
 
 const linux = { skip: process.platform === 'linux' ? false : 'needs /proc' };
 
+test('a holder that was killed and is not waited for by its parent is dead', {
+  ...linux,
+  timeout: 30_000,
+}, async () => {
+  const dir = newDir();
+  // The shell becomes a program that waits for nobody.
+  const script = '"$0" --input-type=module -e "$1" "$2" & exec sleep 60';
+  const parent = spawn('/bin/sh', ['-c', script, process.execPath, HOLDER, dir], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    await once(parent.stdout, 'data');
+    const { pid } = JSON.parse(readFileSync(join(dir, 'lock'), 'utf8')) as { pid: number };
+    process.kill(pid, 'SIGKILL');
+    while (!/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    (await FileStore.open(dir)).close();
+  } finally {
+    parent.kill('SIGKILL');
+  }
+});
+
 test(
   'many who find a dead holder at the same time: exactly one gets the directory',
   linux,
@@ -170,6 +195,30 @@ test(
     opened[0]!.value.close();
   },
 );
+
+test('a dead holder that cannot be replaced, as on a full disk: ERR_STATE_IO says so', {
+  ...linux,
+  timeout: 10_000,
+}, async (t) => {
+  const dir = newDir();
+  (await FileStore.open(dir)).close();
+  writeFileSync(join(dir, 'lock'), deadHolder());
+  const write = fs.writeFileSync;
+  t.mock.method(fs, 'writeFileSync', (path: string, ...rest: [string]) => {
+    if (path.endsWith('lock.guard')) throw Object.assign(new Error('full'), { code: 'ENOSPC' });
+    write(path, ...rest);
+  });
+  syncBuiltinESMExports();
+  try {
+    const signal = AbortSignal.timeout(2_000);
+    const error = await failure(FileStore.open(dir, { signal }));
+    assert.equal(error.code, 'ERR_STATE_IO');
+    assert.match(error.message, /ENOSPC/);
+  } finally {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  }
+});
 
 /** A lock of this boot and namespace whose process does not exist. */
 function deadHolder(): string {
