@@ -8,6 +8,9 @@ import { fileURLToPath } from 'node:url';
 
 const here = dirname(fileURLToPath(import.meta.url));
 
+/** Ten times what a slow machine takes; milliseconds. */
+const LIMIT = 300_000;
+
 function skip(why) {
   console.log(
     `@cove/native is not built: ${why}. Cove runs without it, more slowly and without --tun.`,
@@ -40,8 +43,12 @@ const nodedir = existsSync(join(prefix, 'include/node/uv.h')) ? [`--nodedir=${pr
 const run = spawnSync(process.execPath, [gyp, 'rebuild', '--silent', ...nodedir], {
   cwd: here,
   encoding: 'utf8',
+  // It may want to download headers, and an installation shall not wait for a network that swallows everything.
+  timeout: LIMIT,
+  killSignal: 'SIGKILL',
 });
 if (run.status !== 0) {
+  if (run.error?.code === 'ETIMEDOUT') skip(`the compiler did not end within ${LIMIT / 1000} s`);
   const lines = `${run.stdout ?? ''}${run.stderr ?? ''}`.trim().split('\n');
   skip(`the compiler failed (${lines.at(-1) || run.error?.message || `exit code ${run.status}`})`);
 }
