@@ -50,6 +50,8 @@ export async function cove(
   const child = spawn(process.execPath, [BIN, ...args], {
     env: { ...process.env, TS_DISABLE_PORTMAPPER: '1', ...options.env },
     timeout: options.timeout ?? 30_000,
+    // One that hangs does not hear SIGTERM, which the command listens to.
+    killSignal: 'SIGKILL',
   });
   let stdout = '';
   let stderr = '';
@@ -59,6 +61,9 @@ export async function cove(
   const [code] = (await once(child, 'close')) as [number | null];
   return { code, stdout, stderr };
 }
+
+/** Much longer than an end in order takes; milliseconds. */
+const STOP_LIMIT = 30_000;
 
 /** A running `cove up --json`. */
 export class RunningCove {
@@ -114,9 +119,14 @@ export class RunningCove {
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return this.child.exitCode;
-    const ended = once(this.child, 'close') as Promise<[number | null]>;
+    const ended = once(this.child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
     this.child.kill(signal);
-    return (await ended)[0];
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), STOP_LIMIT);
+    const [code, endedBy] = await ended;
+    clearTimeout(timer);
+    if (endedBy === 'SIGKILL' && signal !== 'SIGKILL')
+      throw new Error(`did not end within ${STOP_LIMIT / 1000} s of ${signal}:\n${this.errors()}`);
+    return code;
   }
 
   /** Asks the doorway; `host` is what the browser has in its address line. */
