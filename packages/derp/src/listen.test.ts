@@ -238,6 +238,32 @@ test('a metacert is valid for 30 days both ways', async () => {
   assert.equal(meta.ca, false);
 });
 
+test('a relay ends although somebody connected and says nothing, or is no WebSocket client of ours', {
+  timeout: 20_000,
+}, async () => {
+  const certDir = await newDir();
+  const listener = await listenDerp({ port: 0, httpPort: 0, stunPort: false, certDir });
+  const ports = [listener.addresses[0]!.port, listener.httpAddresses[0]!.port];
+  const sockets = ports.map((port) => netConnect(port, '127.0.0.1').on('error', () => {}));
+  const upgrade = netConnect(ports[1]!, '127.0.0.1').on('error', () => {});
+  const gone = [...sockets, upgrade].map((socket) => once(socket, 'close'));
+  try {
+    for (const socket of sockets) await once(socket, 'connect');
+    upgrade.write(
+      'GET /derp HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+    );
+    await once(upgrade, 'data');
+    const late = new Promise((resolve) => setTimeout(resolve, 3_000, 'late').unref());
+    assert.notEqual(await Promise.race([listener.close(), late]), 'late');
+    for (const socket of [...sockets, upgrade]) socket.resume();
+    await Promise.all(gone);
+  } finally {
+    for (const socket of [...sockets, upgrade]) socket.destroy();
+    await listener.close();
+  }
+});
+
 test('a metacert that cannot be renewed is tried again, and the relay goes on', {
   timeout: 20_000,
 }, async () => {

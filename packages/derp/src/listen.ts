@@ -4,7 +4,7 @@ import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
-import { type AddressInfo, isIP, isIPv6 } from 'node:net';
+import { type AddressInfo, isIP, isIPv6, type Socket } from 'node:net';
 import type { NodePublic } from '@cove/protocol/keys';
 import type { DERPNode } from '@cove/protocol/tailcfg';
 import { loadMetacert, loadRelayKey, loadSelfSigned } from './certdir.ts';
@@ -170,17 +170,24 @@ async function listenAll(
     http.attach(server);
     // What strangers send must not become an uncaught exception.
     server.on('clientError', (_error, socket) => socket.destroy());
+    const sockets = new Set<Socket>();
+    server.on('connection', (socket: Socket) => {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+    });
     server.listen({ host: hosts[i]!, port: addresses[0]?.port ?? port, ipv6Only });
     await once(server, 'listening');
-    stack.push(() => closeServer(server));
+    stack.push(() => closeServer(server, sockets));
     addresses.push(server.address() as AddressInfo);
   }
   return addresses;
 }
 
-function closeServer(server: HttpServer): Promise<void> {
+/** An HTTP server waits for all its sockets, but can only end those that have said something and have not switched protocol. */
+function closeServer(server: HttpServer, sockets: ReadonlySet<Socket>): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
     server.closeAllConnections();
+    for (const socket of sockets) socket.destroy();
   });
 }
