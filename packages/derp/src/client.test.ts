@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import dns from 'node:dns/promises';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
+import { syncBuiltinESMExports } from 'node:module';
 import { createServer, type Server, type Socket } from 'node:net';
 import { type Duplex, duplexPair } from 'node:stream';
 import { test } from 'node:test';
@@ -465,6 +467,40 @@ test('a port or host name that is none is ERR_UNREACHABLE; the next node is trie
     await (await connect([...nodes.slice(0, 2), ...good.region.Nodes])).close();
   } finally {
     odd.close();
+    await good.close();
+  }
+});
+
+test('a name that the resolver says nothing of is asked for once, however often it is dialled', {
+  timeout: 20_000,
+}, async (t) => {
+  const asked: string[] = [];
+  let answer = (_found: { address: string; family: number }): void => {};
+  const silent = new Promise<{ address: string; family: number }>((resolve) => {
+    answer = resolve;
+  });
+  t.mock.method(dns, 'lookup', (host: string, { family }: { family: number }) => {
+    asked.push(`${host} ${family}`);
+    return silent;
+  });
+  syncBuiltinESMExports();
+  const good = await relay();
+  try {
+    const [node] = good.region.Nodes;
+    const named = { ...node!, HostName: 'silent.example' };
+    const dial = (): Promise<DerpClient> =>
+      DerpClient.connect(options({ region: { RegionID: 1, Nodes: [named] }, plain: true }).options);
+    await Promise.all(
+      [dial(), dial(), dial()].map((one) => assert.rejects(one, code('ERR_TIMEOUT'))),
+    );
+    assert.deepEqual(asked, ['silent.example 6', 'silent.example 4']);
+    answer({ address: '127.0.0.1', family: 4 });
+    await settle();
+    await (await dial()).close();
+    assert.equal(asked.length, 4, 'an answer holds for those who waited for it');
+  } finally {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
     await good.close();
   }
 });

@@ -30,6 +30,7 @@ import { TokenBucket } from './tokenbucket.ts';
 export { Backoff } from './backoff.ts';
 export { type Clock, systemClock } from './clock.ts';
 export { DerpError, type DerpErrorCode } from './errors.ts';
+export { lookupAddress } from './lookup.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Relays send a KeepAlive every 60 to 65 s. */

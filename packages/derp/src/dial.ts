@@ -7,12 +7,12 @@
 //                      name was sent, holds it
 //   InsecureForTests   no verification by chain and name; a pin holds all the same
 import type { X509Certificate } from 'node:crypto';
-import { lookup } from 'node:dns/promises';
 import { isIP, connect as netConnect, type Socket } from 'node:net';
 import { checkServerIdentity, type TLSSocket, connect as tlsConnect } from 'node:tls';
 import type { DERPNode } from '@cove/protocol/tailcfg';
 
 import { DerpError } from './errors.ts';
+import { lookupAddress } from './lookup.ts';
 import { certificatePin, PIN_PREFIX } from './pin.ts';
 
 /** IPv4 waits this long when IPv6 is believed to work. */
@@ -70,7 +70,7 @@ async function race(
   const v6 = familyOf(node, 6);
   const v4 = familyOf(node, 4);
   const attempt = async (host: string, family: 4 | 6, delayMs: number): Promise<Socket> => {
-    const address = isIP(host) === 0 ? await untilAborted(resolve(host, family), stop) : host;
+    const address = isIP(host) === 0 ? await untilAborted(lookupAddress(host, family), stop) : host;
     return connectTcp(address, port, delayMs, stop);
   };
   const attempts: Promise<Socket>[] = [];
@@ -99,10 +99,6 @@ function familyOf(node: DERPNode, family: 4 | 6): string | undefined {
   if (given) return isIP(given) === family ? given : undefined;
   const hostFamily = isIP(node.HostName);
   return hostFamily === 0 || hostFamily === family ? node.HostName : undefined;
-}
-
-async function resolve(host: string, family: 4 | 6): Promise<string> {
-  return (await lookup(host, { family })).address;
 }
 
 function connectTcp(

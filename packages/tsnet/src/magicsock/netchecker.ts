@@ -1,6 +1,6 @@
 // Measures the network when there is reason to, one measurement at a time: STUN through the node's own sockets, and
 // where no UDP comes back at all, a round trip on a connection to each relay.
-import { lookup } from 'node:dns/promises';
+import { lookupAddress } from '@cove/derp/client';
 import { parseAddr } from '@cove/protocol/netaddr';
 import { encodeStunRequest, parseStunResponse, STUN_TXID_LENGTH } from '@cove/protocol/stun';
 import type { DERPNode, DERPRegion } from '@cove/protocol/tailcfg';
@@ -206,9 +206,6 @@ async function addressOf(
   if (literalName) return literalName.length === length ? node.HostName : undefined;
   return new Promise((resolve) => {
     limit.addEventListener('abort', () => resolve(undefined), { once: true });
-    lookup(node.HostName, { family }).then(
-      ({ address }) => resolve(address),
-      () => resolve(undefined),
-    );
+    lookupAddress(node.HostName, family).then(resolve, () => resolve(undefined));
   });
 }
