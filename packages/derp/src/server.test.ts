@@ -159,9 +159,10 @@ test('while admission is decided nothing more is read', async () => {
   await settle();
   a.stream.write(a.clientInfo());
   await settle();
-  for (let i = 0; i < 100; i++) a.packet(a, new Uint8Array(1000));
+  // Streams hold up to 64 KiB on their own from Node 22 on.
+  for (let i = 0; i < 1000; i++) a.packet(a, new Uint8Array(1000));
   await settle(50);
-  assert.ok(a.stream.writableLength > 60_000, `${a.stream.writableLength} bytes still unread`);
+  assert.ok(a.stream.writableLength > 800_000, `${a.stream.writableLength} bytes still unread`);
 });
 
 test('a disco packet for an unknown key is answered: three at once, then one a second', async () => {

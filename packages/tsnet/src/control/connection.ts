@@ -3,6 +3,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } f
 import type { Duplex } from 'node:stream';
 import { TsnetError } from '../errors.ts';
 import type { ControlUrl } from './controlurl.ts';
+import { http2Body } from './http2body.ts';
 
 export interface ControlRequest {
   readonly method: string;
@@ -113,24 +114,11 @@ class Http2Connection implements ControlConnection {
         resolve({
           status: Number(headers[':status'] ?? 0),
           headers,
-          body: this.#body(stream, signal),
+          body: http2Body(stream, (cause) => (signal.aborted ? signal.reason : this.#lost(cause))),
         });
       });
       if (request.body !== undefined) stream.end(request.body);
     });
-  }
-
-  async *#body(stream: ClientHttp2Stream, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    try {
-      for await (const chunk of stream) yield chunk as Uint8Array;
-    } catch (cause) {
-      throw signal.aborted ? signal.reason : this.#lost(cause);
-    } finally {
-      stream.close(constants.NGHTTP2_CANCEL);
-    }
-    if (signal.aborted) throw signal.reason;
-    // A stream that ends with its connection ended early, not well.
-    if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) throw this.#lost();
   }
 
   #lost(cause: unknown = this.#failure): TsnetError {
