@@ -14,6 +14,9 @@ import { upCommand } from './commands/up.ts';
 import { CliError, errorCode, explain } from './errors.ts';
 import { Interrupted } from './signals.ts';
 
+/** Longer than anything that was closed takes to be gone. */
+const END_LIMIT_MS = 5_000;
+
 function version(): string {
   const path = new URL('../package.json', import.meta.url);
   return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
@@ -64,6 +67,23 @@ process.stdout.on('error', (error) => {
 // Whoever reads messages may go; what is served goes on.
 process.stderr.on('error', () => {});
 
+/**
+ * Everything is closed, and the process ends by itself. What keeps it all the same is a fault, which shall not make whoever waits
+ * for its end wait for ever.
+ */
+function endSoon(): void {
+  const timer = setInterval(() => {
+    // Whoever reads slowly gets all of it.
+    if ([process.stdout, process.stderr].some((to) => !to.destroyed && to.writableLength > 0))
+      return;
+    clearInterval(timer);
+    const left = [...new Set(process.getActiveResourcesInfo())].join(', ');
+    process.stderr.write(`cove: ended although something was left open (${left})\n`);
+    process.exit();
+  }, END_LIMIT_MS);
+  timer.unref();
+}
+
 async function main(): Promise<number> {
   try {
     await program().parseAsync();
@@ -82,3 +102,4 @@ async function main(): Promise<number> {
 }
 
 process.exitCode = await main();
+endSoon();
