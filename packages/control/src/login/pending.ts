@@ -5,6 +5,8 @@ import type { Hostinfo } from '@cove/protocol/tailcfg';
 
 export const PENDING_LIFETIME_MS: number = 15 * 60_000;
 const MAX_PENDING = 1024;
+/** As many as one source may hold connections of strangers: it cannot make the logins of others give way. */
+const MAX_PER_SOURCE = 64;
 /** Requests held for one login; a client has one, and briefly two after a lost connection. */
 const MAX_WAITERS = 8;
 
@@ -14,6 +16,8 @@ export type PendingOutcome = 'approved' | 'denied' | 'expired';
 export interface PendingLogin {
   readonly id: string;
   readonly machineKey: MachinePublic;
+  /** Where it was asked for, as admission counts; undefined: not counted. */
+  readonly source: string | undefined;
   readonly nodeKey: NodePublic;
   readonly oldNodeKey: NodePublic | undefined;
   readonly nlKey: string | undefined;
@@ -50,7 +54,12 @@ export class PendingLogins {
       // A machine that asks anew has given up what it asked before.
       if (!login.denied) this.#settle(login, 'expired');
     }
-    if (this.#byId.size >= MAX_PENDING) this.#settle(this.#byId.values().next().value!, 'expired');
+    const { source } = request;
+    if (source !== undefined) {
+      const near = [...this.#byId.values()].filter((login) => login.source === source);
+      if (near.length >= MAX_PER_SOURCE) this.#evict(near[0]!);
+    }
+    if (this.#byId.size >= MAX_PENDING) this.#evict(this.#byId.values().next().value!);
     const created = this.#now();
     const login: PendingLogin = {
       ...request,
@@ -101,6 +110,12 @@ export class PendingLogins {
       if (login.expires > now) break;
       this.#settle(login, 'expired');
     }
+  }
+
+  /** Its client, when told, asks anew at once: not before the one that needs the room has it. */
+  #evict(login: PendingLogin): void {
+    this.#byId.delete(login.id);
+    queueMicrotask(() => this.#tell(login, 'expired'));
   }
 
   #settle(login: PendingLogin, outcome: PendingOutcome): void {

@@ -62,8 +62,12 @@ export class Registrar {
     this.#registerUrl = `${serverUrl}/register/`;
   }
 
-  /** Decides about a request of this machine. Rejects only with ERR_DATABASE_IO and ERR_CLOSED. */
-  async register(machine: MachinePublic, request: RegisterRequest): Promise<RegisterResult> {
+  /** Decides about a request of this machine. `source`: what sourceOf said of it. Rejects only with ERR_DATABASE_IO and ERR_CLOSED. */
+  async register(
+    machine: MachinePublic,
+    request: RegisterRequest,
+    source?: string,
+  ): Promise<RegisterResult> {
     if (request.Version < MIN_CAP_VERSION) {
       return { type: 'refuse', text: `unsupported client version ${request.Version}` };
     }
@@ -82,7 +86,7 @@ export class Registrar {
     if (authKey !== '') return this.#byAuthKey(machine, request, authKey);
     const followup = request.Followup ?? '';
     if (node !== undefined && followup === '') return answer({ NodeKeyExpired: true });
-    return this.#interactive(machine, request, followup);
+    return this.#interactive(machine, request, followup, source);
   }
 
   /** What to answer a held request once its login is decided. */
@@ -90,13 +94,14 @@ export class Registrar {
     machine: MachinePublic,
     request: RegisterRequest,
     outcome: PendingOutcome,
+    source?: string,
   ): RegisterResult {
     if (outcome === 'denied') return answer({ Error: 'registration was refused' });
     const node = this.#core.tailnet.nodeByKey(request.NodeKey);
     if (outcome === 'approved' && node !== undefined && node.machineKey === machine) {
       return this.#success(node);
     }
-    return this.#interactive(machine, request, '');
+    return this.#interactive(machine, request, '', source);
   }
 
   #success(node: NodeState): RegisterResult {
@@ -196,7 +201,12 @@ export class Registrar {
     return { ...login, userId: undefined, tags: [...new Set(requested)] };
   }
 
-  #interactive(machine: MachinePublic, request: RegisterRequest, followup: string): RegisterResult {
+  #interactive(
+    machine: MachinePublic,
+    request: RegisterRequest,
+    followup: string,
+    source: string | undefined,
+  ): RegisterResult {
     if (followup.startsWith(this.#registerUrl)) {
       const login = this.#pending.get(followup.slice(this.#registerUrl.length));
       if (login?.machineKey === machine && login.nodeKey === request.NodeKey) {
@@ -208,6 +218,7 @@ export class Registrar {
     const { nodeKey, oldNodeKey, nlKey, hostinfo, capVersion } = loginOf(machine, request);
     const login = this.#pending.begin({
       machineKey: machine,
+      source,
       nodeKey,
       oldNodeKey,
       nlKey,

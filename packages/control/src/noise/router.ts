@@ -93,7 +93,7 @@ export class Router {
     const request = this.#parse(exchange, '/machine/register', parseRegisterRequest);
     if (request === undefined) return;
     this.#registrar
-      .register(session.machine, request)
+      .register(session.machine, request, session.source)
       .then((result) => this.#registered(session, request, result, exchange))
       .catch((error: unknown) => this.#fail(exchange, error));
   }
@@ -117,7 +117,8 @@ export class Router {
         const cancel = this.#pending.wait(result.login, (outcome) => {
           exchange.onClose = undefined;
           try {
-            const final = this.#registrar.outcome(session.machine, request, outcome);
+            const { machine, source } = session;
+            const final = this.#registrar.outcome(machine, request, outcome, source);
             this.#registered(session, request, final, exchange);
           } catch (error) {
             this.#fail(exchange, error);
