@@ -442,6 +442,30 @@ test('a STUN request from port 0 gets no answer, and one that cannot be sent is 
   assert.deepEqual(server.metrics, { answered: 1, ignored: 1, sendErrors: 1 });
 });
 
+test('STUN answers do not pile up where the system takes none', { timeout: 10_000 }, async (t) => {
+  let socket: Socket | undefined;
+  const bind = Socket.prototype.bind;
+  t.mock.method(Socket.prototype, 'bind', function (this: Socket, ...args: unknown[]) {
+    socket = this;
+    return (bind as (...args: unknown[]) => Socket).apply(this, args);
+  });
+  const server = await StunServer.listen(['127.0.0.1'], 0);
+  try {
+    let queued = 0;
+    t.mock.method(socket!, 'send', (bytes: Uint8Array) => {
+      queued += bytes.length;
+    });
+    t.mock.method(socket!, 'getSendQueueSize', () => queued);
+    const from = { address: '192.0.2.1', family: 'IPv4', size: 40, port: 7 };
+    for (let i = 0; i < 10_000; i++)
+      socket!.emit('message', encodeStunRequest(randomBytes(12)), from);
+    assert.ok(queued > 60_000 && queued < 70_000, `${queued} bytes wait`);
+    assert.equal(server.metrics.sendErrors, 10_000 - Math.ceil(queued / 32));
+  } finally {
+    await server.close();
+  }
+});
+
 test('a STUN server on :: alone answers IPv4 too, with the plain address', {
   skip: hasIPv6 ? false : 'no IPv6 here',
 }, async () => {

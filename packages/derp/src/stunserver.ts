@@ -6,6 +6,9 @@ import { type AddressInfo, isIPv6 } from 'node:net';
 import { parseAddr } from '@cove/protocol/netaddr';
 import { encodeStunResponse, parseStunRequest, STUN_PORT } from '@cove/protocol/stun';
 
+/** Answers that the system has not taken wait in memory: beyond so many bytes of them there are no more. */
+const MOST_QUEUED = 64 << 10;
+
 export interface StunMetrics {
   readonly answered: number;
   /** Datagrams that were no request of a node, or came from port 0. */
@@ -81,6 +84,10 @@ export class StunServer implements AsyncDisposable {
     this.#answered++;
     const response = encodeStunResponse(txId, addr, from.port);
     try {
+      if (socket.getSendQueueSize() >= MOST_QUEUED) {
+        this.#sendErrors++;
+        return;
+      }
       socket.send(response, from.port, from.address, (error) => {
         if (error !== null) this.#sendErrors++;
       });
