@@ -531,6 +531,33 @@ test('nothing of a connection stays in memory after it is over', async () => {
   assert.ok(grown < 24 << 20, `${grown} bytes more`);
 });
 
+test('nothing of a dial stays in memory when it is given up', { timeout: 20_000 }, async () => {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as () => void;
+  const net = await tailnet();
+  const a = net.add();
+  net.add();
+  net.publish();
+  const dial = async (): Promise<WeakRef<Conn>> => {
+    const conn = a.engine.newConn();
+    const failed = once(conn, 'error').catch(() => {});
+    const controller = new AbortController();
+    conn.on('error', () => {});
+    conn.connect({ host: '100.64.0.2', port: 80, signal: controller.signal });
+    controller.abort(new Error('enough'));
+    await failed;
+    return new WeakRef(conn);
+  };
+  const alive = await Promise.all(Array.from({ length: 50 }, dial));
+  let left = alive.length;
+  for (let i = 0; i < 20 && left > 5; i++) {
+    await delay(20);
+    gc();
+    left = alive.filter((ref) => ref.deref() !== undefined).length;
+  }
+  assert.ok(left <= 5, `${left} of ${alive.length} are still there`);
+});
+
 test('garbage, forgeries and replays by UDP are counted and dropped, and change no path', async () => {
   const net = await tailnet();
   const a = net.add();

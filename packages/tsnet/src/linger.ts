@@ -32,8 +32,10 @@ export class Linger {
 
   /** Closes the socket in good order. `holds`: the process waits for it. */
   close(socket: TcpSocket, holds: boolean): void {
-    if (NOTHING_UNSENT.has(socket.state)) {
-      socket.handler = SILENT;
+    const { state } = socket;
+    if (NOTHING_UNSENT.has(state)) {
+      // It stays for a minute, and must not keep the connection; the others are over at once, which a dial waits for.
+      if (state === 'FIN-WAIT-2' || state === 'TIME-WAIT') socket.handler = SILENT;
       socket.close();
       return;
     }
