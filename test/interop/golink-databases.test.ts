@@ -22,7 +22,7 @@ async function play(database: string): Promise<readonly Exchange[]> {
   return records;
 }
 
-describe('the same requests over SQLite and PostgreSQL', { skip: SKIP, timeout: 120_000 }, () => {
+describe('the same requests over SQLite and PostgreSQL', { skip: SKIP, timeout: 300_000 }, () => {
   let postgres: Postgres | undefined;
   let expected: readonly Exchange[] = [];
 
@@ -36,16 +36,16 @@ describe('the same requests over SQLite and PostgreSQL', { skip: SKIP, timeout: 
       );
       assert.ok(expected.length > 500, String(expected.length));
     },
-    { timeout: 60_000 },
+    { timeout: 120_000 },
   );
-  after(() => postgres?.[Symbol.asyncDispose](), { timeout: 60_000 });
+  after(() => postgres?.[Symbol.asyncDispose](), { timeout: 120_000 });
 
   for (const [sorted, settings] of [
     ['by bytes', ['--locale=C']],
     ['as in English', ['--locale=C.UTF-8', '--locale-provider=icu', '--icu-locale=en-US']],
   ] as const)
     test(`are answered the same where the database sorts ${sorted}`, {
-      timeout: 60_000,
+      timeout: 120_000,
     }, async () => {
       const actual = await play(postgres!.create(`links_${settings.length}`, settings));
       const differences: unknown[] = [];

@@ -138,6 +138,12 @@ export class Scenario implements AsyncDisposable {
     await this.#count();
   }
 
+  /** On another day, because figures that took long are kept for a while. */
+  async #figures(): Promise<void> {
+    this.#clock.now += DAY_MS;
+    await this.#pages('/.stats');
+  }
+
   /** Writes the clicks, rather than some seconds later. */
   async #count(): Promise<void> {
     await this.#send('GET', '/.export-stats', {}, '');
@@ -419,7 +425,9 @@ export class Scenario implements AsyncDisposable {
     await this.#api('GET', '/links?limit=1000');
     await this.#api('GET', '/links?limit=1000&order=clicks');
     await this.#api('GET', '/links/new');
-    await this.#pages('/', '/.all', '/.stats');
+    await this.#pages('/', '/.all');
+    await this.#figures();
+    await this.#api('GET', '/stats?days=3650');
   }
 
   /** More links than a part of a flush has, and more than a search takes. */
@@ -446,7 +454,8 @@ export class Scenario implements AsyncDisposable {
     for (const q of ['many', 'page/3', 'many+1@x', '2@', 'ny'])
       await this.#api('GET', `/links?limit=20&q=${q}`);
     await this.#api('GET', '/suggest?q=many1');
-    await this.#pages('/', '/.stats', '/.search?q=many', '/mnay7', '/many777', '/man');
+    await this.#figures();
+    await this.#pages('/', '/.search?q=many', '/mnay7', '/many777', '/man');
     await this.#visit('/.export-stats');
     await this.#api('GET', '/links?limit=20&order=clicks');
   }
@@ -508,7 +517,13 @@ export class Scenario implements AsyncDisposable {
     }
     this.#clock.now += 1_000;
     await this.#api('GET', '/tokens');
-    await this.#pages('/.tokens');
+    const page = await this.#ask('GET', '/.tokens', PAGE);
+    const xsrf = /name="xsrf" value="([^"]*)"/.exec(page)![1]!;
+    const fields = new URLSearchParams({ xsrf, name: 'form\0', read: 'on', days: '1' }).toString();
+    const form = { ...PAGE, 'content-type': 'application/x-www-form-urlencoded' };
+    this.#clock.now += 1_000;
+    for (const path of ['/.tokens', '/.tokens/%00/revoke'])
+      this.#record(path, await this.#send('POST', path, form, fields).then(({ status }) => status));
     await this.#api('DELETE', '/tokens/none');
     await this.#api('DELETE', '/tokens/%00');
     await this.#api('GET', '/me');

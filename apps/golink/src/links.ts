@@ -62,7 +62,7 @@ export function newLink(fields: PlainLink & Partial<Omit<Link, 'id' | 'version'>
 /** 0001-01-01T00:00:00Z, how an unset time is written. */
 export const ZERO_TIME = -62_135_596_800;
 /** 9999-12-31T23:59:59Z, the last second RFC 3339 can write. */
-const LAST_TIME = 253_402_300_799;
+export const LAST_TIME: number = 253_402_300_799;
 
 /** What a name may look like when saved: letters, digits, underscore; then also dash and period. */
 export function isValidName(short: string): boolean {

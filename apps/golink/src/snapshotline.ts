@@ -7,6 +7,7 @@ import { GolinkError } from './errors.ts';
 import { checkName, checkTexts, checkWords, MAX_DESCRIPTION } from './linkeditor.ts';
 import {
   isValidName,
+  LAST_TIME,
   type Link,
   linkId,
   linkJson,
@@ -130,7 +131,7 @@ function parseStats(value: unknown): SnapshotLine {
   const rows: StatsRow[] = [];
   for (const row of value as unknown[]) {
     const [id, at, clicks] = Array.isArray(row) ? (row as unknown[]) : [];
-    if (typeof id !== 'string' || !isCount(at) || !isCount(clicks))
+    if (typeof id !== 'string' || !isCount(at) || at > LAST_TIME || !isCount(clicks))
       return invalid('has clicks that are no [name, seconds, count]');
     if (clicks > 0) rows.push({ id: linkId(id), at, clicks });
   }

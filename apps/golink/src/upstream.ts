@@ -8,7 +8,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { SqliteDatabase } from '@cove/sqlite';
 import { GolinkError } from './errors.ts';
-import { linkJson, newLink, ZERO_TIME } from './links.ts';
+import { LAST_TIME, linkJson, newLink, ZERO_TIME } from './links.ts';
 import { statsLine } from './snapshotline.ts';
 import type { StatsRow } from './store/clicks.ts';
 
@@ -22,8 +22,6 @@ export interface UpstreamDatabase {
 const MAGIC = 'SQLite format 3\0';
 /** Links, or counts of clicks, in one part. */
 const PART = 500;
-/** The last moment RFC 3339 can write, in seconds. */
-const LAST_TIME = 253_402_300_799;
 
 /** Whether a file begins as SQLite's do. Throws the error of a file that cannot be read. */
 export function isSqliteFile(path: string): boolean {
@@ -86,7 +84,7 @@ async function* read(
 async function* readStats(database: SqliteDatabase): AsyncGenerator<string> {
   let part: StatsRow[] = [];
   const stats = database.prepare<[], StatsRow>(
-    'select ID as id, Created as at, sum(Clicks) as clicks from Stats where Created >= 0 group by ID, Created having clicks > 0',
+    `select ID as id, Created as at, sum(Clicks) as clicks from Stats where Created between 0 and ${LAST_TIME} group by ID, Created having clicks > 0`,
   );
   for (const { id, at, clicks } of stats.iterate()) {
     part.push({ id: String(id), at, clicks });

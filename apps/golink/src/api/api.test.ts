@@ -353,3 +353,15 @@ test('a moment needs its time zone', async () => {
       at,
     );
 });
+
+test('clicks of a moment that no calendar has are not imported, and the counts can still be asked for', async () => {
+  await using go = await startService();
+  const report = await go.golink.importSnapshot(
+    (async function* () {
+      yield '{"Short":"x","Long":"http://x/"}\n{"Stats":[["x",9007199254740991,1]]}\n';
+    })(),
+  );
+  assert.deepEqual([report.added, report.clicks, report.invalid.length], [1, 0, 1]);
+  for (const path of ['/stats', '/links/x/stats'])
+    assert.equal((await call(go, 'GET', path)).status, 200);
+});

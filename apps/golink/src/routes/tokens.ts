@@ -3,6 +3,7 @@ import { readForm } from '@cove/web';
 import type { Request, Response } from 'express';
 import type { Caller } from '../access.ts';
 import { GolinkError } from '../errors.ts';
+import { keepable } from '../links.ts';
 import { type IssuedToken, tokensPage } from '../pages/tokens.ts';
 import { DAY_S } from '../store/clicks.ts';
 import { issueToken, listTokens, revokeToken, type TokenScope } from '../store/tokens.ts';
@@ -49,7 +50,7 @@ async function create(desk: Desk, req: Request, res: Response): Promise<void> {
   const caller = await person(desk, req);
   desk.editor.refuseReadOnly();
   desk.verify(form, caller, TOKENS);
-  const name = (form.get('name') ?? '').trim();
+  const name = keepable(form.get('name') ?? '').trim();
   const scopes = (['read', 'write'] as const).filter((scope: TokenScope) => form.has(scope));
   const days = Number(form.get('days') ?? '');
   const problem =
@@ -76,7 +77,7 @@ async function revoke(desk: Desk, req: Request, res: Response): Promise<void> {
   const form = await readForm(req);
   const caller = await person(desk, req);
   desk.verify(form, caller, TOKENS);
-  const id = String(req.params['id']);
+  const id = keepable(String(req.params['id']));
   if (!(await revokeToken(desk.store, id, caller.admin ? undefined : caller.login)))
     throw new GolinkError('ERR_NOT_FOUND', `You have no token ${id}.`);
   res.redirect(303, '/.tokens');
