@@ -3,6 +3,7 @@
 import { sql } from 'kysely';
 import { keepable } from '../links.ts';
 import type { Database } from './database.ts';
+import { Runs } from './runs.ts';
 
 /** Clicks of one such period share a row, in seconds. */
 const PERIOD_S = 60;
@@ -11,6 +12,9 @@ export const DAY_S = 86_400;
 const BATCH = 100;
 /** Links of one transaction of a flush: for its end they wait, too. */
 const PART = 200;
+/** After each part visits have as much time as it took, up to here; in long flushes no more, so that counts do not pile up. */
+const MAX_REST_MS = 50;
+const RESTING_MS = 5_000;
 /** Missing names remembered between two flushes, and the longest of them. */
 const MAX_MISSING = 1_000;
 const MAX_MISSING_NAME = 100;
@@ -28,6 +32,9 @@ export interface StatsRow {
   readonly clicks: number;
 }
 
+/** Runs work when it is its turn to write. */
+export type Enqueue = <T>(work: () => Promise<T>) => Promise<T>;
+
 interface Pending {
   clicks: number;
   /** By login; undefined unless visitors are counted. */
@@ -38,10 +45,14 @@ export class Clicks {
   readonly #database: Database;
   readonly #now: () => number;
   readonly #countsVisitors: boolean;
-  #pending: Map<string, Pending> = new Map();
+  readonly #pending: Map<string, Pending> = new Map();
+  /** In a transaction that is under way. */
+  #writing: ReadonlyMap<string, Pending> = new Map();
   #missing: Map<string, number> = new Map();
   #period = Number.NEGATIVE_INFINITY;
   #purgedDay = 0;
+  #isHurried = false;
+  #endRest: (() => void) | undefined;
   /** All since the start. */
   total = 0;
   missed = 0;
@@ -81,7 +92,7 @@ export class Clicks {
 
   /** Counted and not yet written. */
   unwritten(id: string): number {
-    return this.#pending.get(id)?.clicks ?? 0;
+    return (this.#pending.get(id)?.clicks ?? 0) + (this.#writing.get(id)?.clicks ?? 0);
   }
 
   renamed(from: string, to: string): void {
@@ -91,48 +102,94 @@ export class Clicks {
     this.#pending.set(to, pending);
   }
 
-  /** Everything counted so far, in transactions of some links each; on failure what is not written stays counted. */
-  async flush(): Promise<void> {
+  /** From now on a flush takes all the time it needs: nothing else is to be done. */
+  hurry(): void {
+    this.#isHurried = true;
+    this.#endRest?.();
+  }
+
+  /**
+   * Everything counted so far, in transactions of some links each, between which others have their turn; on failure what
+   * is not written stays counted. One at a time.
+   */
+  async flush(enqueue: Enqueue): Promise<void> {
     const now = Math.floor(this.#now() / 1000);
     const day = now - (now % DAY_S);
     if (this.#pending.size === 0 && this.#missing.size === 0 && day === this.#purgedDay) return;
     if (now - this.#period >= PERIOD_S || now < this.#period) this.#period = now;
     // In the order of the table, so that a part touches few pages.
-    const batch = [...this.#pending].sort(([a], [b]) => (a < b ? -1 : 1));
-    const missing = this.#missing;
-    this.#pending = new Map();
-    this.#missing = new Map();
-    let written = 0;
+    const ids = await Runs.of(this.#pending.keys());
+    const restless = performance.now() + RESTING_MS;
+    for (;;) {
+      const part = ids.take(PART);
+      const isLast = ids.left === 0;
+      const took = await enqueue(async () => {
+        const began = performance.now();
+        await this.#writePart(part, day, isLast);
+        return performance.now() - began;
+      });
+      if (!this.#isHurried) await this.#database.settle();
+      if (isLast) return;
+      // Only a database in this process keeps visits waiting.
+      const rests = this.#database.kind === 'sqlite' && performance.now() < restless;
+      if (rests && !this.#isHurried) await this.#rest(took);
+      else await new Promise(setImmediate);
+    }
+  }
+
+  async #rest(took: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, Math.min(took, MAX_REST_MS));
+      this.#endRest = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#endRest = undefined;
+  }
+
+  async #writePart(ids: readonly string[], day: number, isLast: boolean): Promise<void> {
+    const part = new Map<string, Pending>();
+    for (const id of ids) {
+      // Renamed meanwhile, if it is not there: it has its turn in the next flush.
+      const pending = this.#pending.get(id);
+      if (pending === undefined) continue;
+      part.set(id, pending);
+      this.#pending.delete(id);
+    }
+    const missing = isLast ? this.#missing : new Map<string, number>();
+    if (isLast) this.#missing = new Map();
+    this.#writing = part;
     try {
-      while (batch.length - written > PART) {
-        await this.#write(batch.slice(written, written + PART), new Map(), day);
-        this.#purgedDay = day;
-        written += PART;
-        await new Promise(setImmediate);
-      }
-      await this.#write(batch.slice(written), missing, day);
+      await this.#write([...part], missing, day, isLast);
       this.#purgedDay = day;
     } catch (error) {
-      for (const [id, { clicks, logins }] of batch.slice(written)) {
-        const pending = this.#pending.get(id);
-        if (pending === undefined) this.#pending.set(id, { clicks, logins });
-        else {
-          pending.clicks += clicks;
-          for (const [login, n] of logins ?? [])
-            pending.logins?.set(login, (pending.logins.get(login) ?? 0) + n);
-        }
-      }
+      for (const [id, pending] of part) this.#countAgain(id, pending);
       for (const [name, n] of missing) this.#missing.set(name, (this.#missing.get(name) ?? 0) + n);
       throw error;
+    } finally {
+      this.#writing = new Map();
     }
+  }
+
+  #countAgain(id: string, { clicks, logins }: Pending): void {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) {
+      this.#pending.set(id, { clicks, logins });
+      return;
+    }
+    pending.clicks += clicks;
+    for (const [login, n] of logins ?? [])
+      pending.logins?.set(login, (pending.logins.get(login) ?? 0) + n);
   }
 
   async #write(
     batch: readonly (readonly [string, Pending])[],
     missing: ReadonlyMap<string, number>,
     day: number,
+    isLast: boolean,
   ): Promise<void> {
-    await this.#database.db.transaction().execute(async (tx) => {
+    await this.#database.count(async (tx) => {
       await this.#database.lock(tx);
       const counts: [string, number][] = [];
       const visits: [string, string, number][] = [];
@@ -195,7 +252,7 @@ export class Clicks {
           .deleteFrom('missing')
           .where('at', '<', day - MISSING_DAYS * DAY_S)
           .execute();
-    });
+    }, isLast);
   }
 
   /** Rows of living links by period, oldest first, in parts. */

@@ -8,6 +8,13 @@ export interface Database {
   readonly kind: DatabaseKind;
   /** For changes; one transaction at a time where the database has only one writer. */
   readonly db: Kysely<Tables>;
+  /**
+   * A transaction of counts. Unless it is `lasting`, a power cut may take it back, though nothing that was committed before
+   * it; it lasts as soon as a later one does.
+   */
+  count(work: (tx: Transaction<Tables>) => Promise<void>, lasting: boolean): Promise<void>;
+  /** After much was written, outside transactions: what the file needs then, done without holding anybody up. */
+  settle(): Promise<void>;
   /** For reading: sees only what has been committed. */
   readonly reader: Kysely<Tables>;
   /** A living link by its ID or by that of another name of it, as it is in the database now. */

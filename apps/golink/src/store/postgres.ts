@@ -48,6 +48,8 @@ export async function openPostgres(address: string): Promise<Database> {
     kind: 'postgres',
     db,
     reader: db,
+    count: (work) => db.transaction().execute(work),
+    settle: async () => {},
     find: finder(pool),
     committed: () => {},
     async snapshot() {

@@ -22,12 +22,12 @@ import {
   type SqlBool,
   SqliteDialect,
   sql,
+  type Transaction,
 } from 'kysely';
 import { GolinkError } from '../errors.ts';
-import type { Link } from '../links.ts';
+import { Checkpointer } from './checkpoint.ts';
 import { type Database, type Snapshot, unusable } from './database.ts';
-import { readInTurn } from './reader.ts';
-import { fromRow, LINK_COLUMNS, type LinkRow } from './record.ts';
+import { finder, readInTurn } from './reader.ts';
 import { migrations, type Tables } from './schema.ts';
 import { IN_PARTS, INDEX_LINKS } from './searchindex.ts';
 
@@ -37,8 +37,8 @@ const SMALLEST_PAGE = 512;
 /** An import touches the ends of several indexes at random; a search reads rows from all over the file. */
 const WRITER_CACHE_KIB = 32_000;
 const READER_CACHE_KIB = 32_000;
-/** Pages that many changes have written once are then moved into the file once. */
-const CHECKPOINT_PAGES = 4_000;
+/** Pages in the log at which a commit makes the checkpoint itself: where no thread has made it. */
+const CHECKPOINT_PAGES = 16_000;
 
 /**
  * `file`: path of the database, or `:memory:` for one that is gone after closing. Throws GolinkError ERR_DATABASE,
@@ -86,11 +86,14 @@ async function open(
     await migrate(db, upgradeTeller(file, log));
     reader = new SqliteDatabase(file, { timeout: 5000, readonly: true });
     reader.pragma(`cache_size = -${READER_CACHE_KIB}`);
+    const checkpointer = new Checkpointer(file, writer);
     const read = new Kysely<Tables>({ dialect: dialectFor(reader, readInTurn) });
     return {
       kind: 'sqlite',
       db,
       reader: read,
+      count: (work, lasting) => countingIn(db, work, lasting),
+      settle: () => checkpointer.settle(),
       ...finder(reader),
       snapshot: async () => openSnapshot(file),
       insertMany: inserter(writer),
@@ -104,6 +107,7 @@ async function open(
       async close() {
         // Kysely does not close what was never asked; and only the one that writes, closed last, puts everything into
         // the one file.
+        await checkpointer.close();
         await read.destroy();
         reader?.close();
         await db.destroy();
@@ -116,6 +120,26 @@ async function open(
     writer?.close();
     throw sqliteError(error, file);
   }
+}
+
+/**
+ * In its log SQLite can do without waiting for the disk: a checksum runs through it, so that after a power cut only its end
+ * is missing, and the next commit that waits does so for all before it.
+ */
+function countingIn(
+  db: Kysely<Tables>,
+  work: (tx: Transaction<Tables>) => Promise<void>,
+  lasting: boolean,
+): Promise<void> {
+  // Nobody else has the connection until it waits for the disk again.
+  return db.connection().execute(async (connection) => {
+    if (!lasting) await sql`pragma synchronous = normal`.execute(connection);
+    try {
+      await connection.transaction().execute(work);
+    } finally {
+      if (!lasting) await sql`pragma synchronous = full`.execute(connection);
+    }
+  });
 }
 
 /** A connection of its own, inside a transaction: later changes are kept aside in the log until it ends. */
@@ -232,49 +256,6 @@ function inserter(writer: SqliteDatabase): Database['insertMany'] {
     }
     prepared('delete from settings where name = ?').run(IN_PARTS);
   };
-}
-
-/** Links last visited that are kept in memory. */
-const MAX_KEPT = 4_000;
-
-/**
- * Links are kept in memory as long as nobody has written to the file, which is asked once in a turn of the event loop, and
- * after each change of our own. Of a change by another process a visit can miss what was answered while the turn that it
- * is read in was under way.
- */
-function finder(reader: SqliteDatabase): Pick<Database, 'find' | 'committed'> {
-  const columns = LINK_COLUMNS.join(', ');
-  const byId = reader.prepare<[string], LinkRow>(
-    `select ${columns} from links where id = ? and deleted is null`,
-  );
-  const byAlias = reader.prepare<[string], LinkRow>(
-    `select ${columns} from links where deleted is null and id = (select link_id from aliases where id = ?)`,
-  );
-  const version = reader.prepare<[], number>('pragma data_version').pluck();
-  const kept = new Map<string, Link>();
-  let keptVersion = -1;
-  let isChecked = false;
-  const uncheck = (): void => {
-    isChecked = false;
-  };
-  const find = (id: string): Link | undefined => {
-    if (!isChecked) {
-      isChecked = true;
-      setImmediate(uncheck);
-      const now = version.get()!;
-      if (now !== keptVersion) kept.clear();
-      keptVersion = now;
-    }
-    const known = kept.get(id);
-    if (known !== undefined) return known;
-    const row = byId.get(id) ?? byAlias.get(id);
-    if (row === undefined) return undefined;
-    const link = fromRow(row);
-    if (kept.size >= MAX_KEPT) kept.clear();
-    kept.set(id, link);
-    return link;
-  };
-  return { find, committed: uncheck };
 }
 
 /**

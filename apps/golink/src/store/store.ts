@@ -50,6 +50,7 @@ export class Store implements AsyncDisposable {
   readonly clicks: Clicks;
   readonly #options: StoreOptions;
   #queue: Promise<unknown> = Promise.resolve();
+  #flushed: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   #flushes = 0;
   #closed = false;
@@ -69,10 +70,18 @@ export class Store implements AsyncDisposable {
   /** Throws GolinkError ERR_DATABASE, ERR_DATABASE_CORRUPT or ERR_DATABASE_FOREIGN. */
   static async open(options: StoreOptions): Promise<Store> {
     const store = new Store(options, await openDatabase(options.database, options.log));
+    let isMaintained = true;
     store.#timer = setInterval(() => {
-      store.#maintain().catch((error: Error) => {
-        if (!store.#closed) options.log(error.message);
-      });
+      if (!isMaintained) return;
+      isMaintained = false;
+      store
+        .#maintain()
+        .catch((error: Error) => {
+          if (!store.#closed) options.log(error.message);
+        })
+        .finally(() => {
+          isMaintained = true;
+        });
     }, FLUSH_INTERVAL_MS);
     store.#timer.unref();
     return store;
@@ -172,8 +181,8 @@ export class Store implements AsyncDisposable {
    * Adds links whose names are free, in one transaction; the others are left alone. Gives those that were added, as they
    * were written: without other names that are taken.
    */
-  addMissing(links: readonly Link[], actor: Actor): Promise<ReadonlyMap<Link, Link>> {
-    return this.write(async (tx) => {
+  async addMissing(links: readonly Link[], actor: Actor): Promise<ReadonlyMap<Link, Link>> {
+    const added = await this.write(async (tx) => {
       const wanted = new Map<string, Link>();
       for (const link of links) if (!wanted.has(link.id)) wanted.set(link.id, link);
       const { taken, deleted } = await this.#taken(tx, [...wanted.keys()]);
@@ -199,6 +208,8 @@ export class Store implements AsyncDisposable {
       );
       return new Map(asked.map((link, i) => [link, fresh[i]!]));
     });
+    await this.database.settle();
+    return added;
   }
 
   async #withFreeAliases(tx: Transaction<Tables>, links: readonly Link[]): Promise<Link[]> {
@@ -295,9 +306,14 @@ export class Store implements AsyncDisposable {
     });
   }
 
-  /** Writes the counts not yet on disk. */
+  /** Writes the counts not yet on disk. Changes have their turn in between. */
   flush(): Promise<void> {
-    return this.#enqueue(() => this.clicks.flush());
+    if (this.#closed) return Promise.reject(closed());
+    const flushed = this.#flushed.then(() =>
+      this.clicks.flush((work) => this.#enqueueUnchecked(work)),
+    );
+    this.#flushed = flushed.catch(() => {});
+    return flushed;
   }
 
   /** A secret kept with the data, made when first asked for. */
@@ -320,10 +336,11 @@ export class Store implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#closed) return;
     clearInterval(this.#timer);
+    this.clicks.hurry();
     const flushed = this.flush();
     this.#closed = true;
     try {
-      await flushed;
+      await flushed.finally(() => this.#queue);
       for (const wake of this.#waiting.splice(0)) wake();
       for (const snapshot of this.#snapshots) await snapshot.close();
     } finally {
@@ -405,7 +422,11 @@ export class Store implements AsyncDisposable {
   }
 
   #enqueue<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#closed) return Promise.reject(closed());
+    return this.#closed ? Promise.reject(closed()) : this.#enqueueUnchecked(work);
+  }
+
+  /** Also while closing. */
+  #enqueueUnchecked<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#queue
       .then(() => this.#retry(work))
       .catch((error: unknown) => {
