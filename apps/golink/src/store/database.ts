@@ -51,6 +51,13 @@ export interface Snapshot {
 /** `where`: the file or server, without secrets. */
 export function unusable(where: string, cause: unknown): GolinkError {
   const why = cause instanceof Error ? cause.message || cause.name : String(cause);
+  // What Kysely calls corrupted.
+  if (/previously executed migration .* is missing/.test(why))
+    return new GolinkError(
+      'ERR_DATABASE_FOREIGN',
+      `The database ${where} was written by a later version of this program: use that one.`,
+      { cause },
+    );
   return new GolinkError('ERR_DATABASE', `The database ${where} cannot be used: ${why}.`, {
     cause,
   });

@@ -151,3 +151,17 @@ test('two processes that open an old database at once both find it migrated', as
   assert.deepEqual([await countLinks(one), await countLinks(two)], [50, 50]);
   await Promise.all([one.close(), two.close()]);
 });
+
+test('a database of a later version is said to be one, and stays as it is', async () => {
+  const file = join(dir, 'later.db');
+  await (await open(file)).close();
+  const db = new SqliteDatabase(file);
+  db.exec("insert into kysely_migration values ('2999-01-01-later', '2999-01-01T00:00:00.000Z')");
+  db.close();
+  await assert.rejects(open(file), (error) => {
+    assert.ok(error instanceof GolinkError);
+    assert.equal(error.code, 'ERR_DATABASE_FOREIGN');
+    assert.match(error.message, /later\.db was written by a later version of this program/);
+    return true;
+  });
+});
