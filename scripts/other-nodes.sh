@@ -15,7 +15,7 @@ esac
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-tar --exclude=node_modules --exclude=dist --exclude=build --exclude=.git -cf - . | tar -xf - -C "$copy"
+tar --exclude=node_modules --exclude=dist --exclude=build --exclude='*.tsbuildinfo' --exclude=.git -cf - . | tar -xf - -C "$copy"
 
 installed=
 status=0
