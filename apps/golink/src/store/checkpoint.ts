@@ -5,6 +5,8 @@ import type { SqliteDatabase, SqliteStatement } from '@cove/sqlite';
 
 /** Rows written until the log is worth it: some thousand pages of a large database. */
 const ROWS = 4_000;
+/** A thread that does not end by itself by then is ended. */
+const ENDS_WITHIN_MS = 10_000;
 
 export class Checkpointer {
   readonly #file: string;
@@ -41,7 +43,11 @@ export class Checkpointer {
     if (worker === undefined) return;
     this.#worker = undefined;
     await new Promise<void>((resolve) => {
-      worker.once('exit', () => resolve());
+      const late = setTimeout(() => void worker.terminate(), ENDS_WITHIN_MS);
+      worker.once('exit', () => {
+        clearTimeout(late);
+        resolve();
+      });
       worker.ref();
       worker.postMessage('end');
     });
