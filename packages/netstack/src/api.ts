@@ -132,7 +132,7 @@ export interface ListenOptions {
   readonly port: number;
   /** Absent: every own address of both families. */
   readonly address?: string;
-  /** Handshakes under way at once; one source gets at most two thirds. Default 256. */
+  /** Handshakes under way at once; one source gets at most two thirds, and SYNs beyond that come again. Default 256. */
   readonly backlog?: number;
   /** The handshake of a connection is complete. Set `socket.handler`, at once or later. */
   readonly accept: (socket: TcpSocket) => void;

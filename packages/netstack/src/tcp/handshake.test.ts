@@ -221,9 +221,7 @@ both('a flood of SYNs from one source leaves room for others (RFC 4987)', (famil
   }
   assert.equal(s.stack.connectionCount, 6, 'two thirds of the backlog');
   assert.equal(s.counter('drop.tcp.backlog'), 94);
-  // The newest of the flood is still there and completes.
-  s.arrives({ flags: 'A', seq: 1, ack: 1 });
-  assert.equal(s.accepted, 1);
+  assert.equal(s.out.length, 6, 'and the rest is not answered');
 });
 
 both(

@@ -196,20 +196,21 @@ export class TcpLayer implements TcpOwner {
     segment: TcpSegment,
     listener: ListenerState,
   ): void {
-    const tcb = this.#passive(buf, packet, segment);
+    const tcb = this.#passive(buf, packet, segment, listener.backlog);
     if (tcb === undefined) return;
     tcb.listener = listener;
-    this.#admit(listener.backlog, tcb);
     this.touch(tcb);
   }
 
-  #admit(backlog: Backlog, tcb: Tcb): void {
-    const victim = backlog.victim(tcb.remote.id);
-    if (victim !== undefined) {
-      this.#ctx.counters.add(Counter['drop.tcp.backlog']);
-      this.release(victim);
-    }
-    backlog.add(tcb);
+  /** Makes room in a backlog for one more from the source of `packet`, if it can have it. */
+  #makeRoom(backlog: Backlog, buf: Uint8Array, packet: IpPacket): boolean {
+    const source = this.#addresses.find(buf, packet.source, packet.addressLength)?.id ?? 0;
+    const victim = backlog.victim(source);
+    if (victim === undefined) return true;
+    this.#ctx.counters.add(Counter['drop.tcp.backlog']);
+    if (backlog.spares(victim, source, this.#ctx.now)) return false;
+    this.release(victim);
+    return true;
   }
 
   #request(
@@ -218,16 +219,21 @@ export class TcpLayer implements TcpOwner {
     segment: TcpSegment,
     unhandled: (request: TcpRequest) => void,
   ): void {
-    const tcb = this.#passive(buf, packet, segment);
+    const tcb = this.#passive(buf, packet, segment, this.#requests.backlog);
     if (tcb === undefined) return;
-    this.#admit(this.#requests.backlog, tcb);
     this.#requests.hold(tcb, unhandled);
     this.reschedule(tcb);
     this.#hooks.wake();
   }
 
-  /** A connection in SYN-RECEIVED for a SYN. */
-  #passive(buf: Uint8Array, packet: IpPacket, segment: TcpSegment): Tcb | undefined {
+  /** A connection in SYN-RECEIVED for a SYN, if there is room for it. */
+  #passive(
+    buf: Uint8Array,
+    packet: IpPacket,
+    segment: TcpSegment,
+    backlog: Backlog,
+  ): Tcb | undefined {
+    if (!this.#makeRoom(backlog, buf, packet)) return undefined;
     const length = packet.addressLength;
     const remote = this.#addresses.hold(buf, packet.source, length);
     const local = this.#addresses.hold(buf, packet.destination, length);
@@ -245,6 +251,7 @@ export class TcpLayer implements TcpOwner {
     tcb.sndNxt = seqAdd(tcb.iss, 1);
     tcb.ringSeq = tcb.sndNxt;
     acceptSyn(this.#ctx, tcb, segment);
+    backlog.add(tcb, this.#ctx.now);
     return tcb;
   }
 

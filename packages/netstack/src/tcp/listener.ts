@@ -7,6 +7,8 @@ import { Backlog } from './backlog.ts';
 import type { Tcb } from './tcb.ts';
 
 const DEFAULT_BACKLOG = 256;
+/** A SYN-ACK is lost, or its answer late; by then it was repeated twice (RFC 6298 2, 5.5). */
+const PATIENCE = 3000;
 
 export class ListenerState {
   readonly port: number;
@@ -24,7 +26,7 @@ export class ListenerState {
   ) {
     this.port = port;
     this.addressId = addressId;
-    this.backlog = new Backlog(backlog);
+    this.backlog = new Backlog(backlog, PATIENCE);
     this.accept = accept;
   }
 }

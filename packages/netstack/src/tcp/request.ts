@@ -10,7 +10,8 @@ const LIMIT = 1024;
 const TIMEOUT = 60_000;
 
 export class HeldRequests {
-  readonly backlog: Backlog = new Backlog(LIMIT);
+  /** Without patience: no SYN-ACK was sent, so that nobody is reset who comes again. */
+  readonly backlog: Backlog = new Backlog(LIMIT, 0);
   readonly #ctx: TcpContext;
   readonly #untold: { tcb: Tcb; unhandled: (request: TcpRequest) => void }[] = [];
 
