@@ -35,7 +35,7 @@ function dial(s: Script, ports: readonly number[]): Map<number, number> {
 }
 
 both(
-  'more SYNs than fit, all before the first answer: those answered complete, the others when they come again',
+  'more SYNs than fit, all before the first answer: those answered complete, the others when they come again (RFC 4987)',
   (family) => {
     const s = new Script({ family });
     s.listen(9);
@@ -57,7 +57,7 @@ both(
 );
 
 both(
-  'a source pushes out its own oldest once that has not answered two repeats of its SYN-ACK',
+  'a source pushes out its own oldest once that has not answered two repeats of its SYN-ACK (RFC 4987)',
   (family) => {
     const s = new Script({ family });
     s.listen(3);
