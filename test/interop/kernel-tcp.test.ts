@@ -1,5 +1,6 @@
 // Our stack against the kernel's TCP, UDP and ICMP through a TUN device. Needs root; skips out loud otherwise.
 import assert from 'node:assert/strict';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Conn, KERNEL_ADDRESSES, type Lab, missing, OUR_ADDRESSES, openLab } from './kernel/lab.ts';
@@ -170,36 +171,66 @@ test('a route of the kernel that says 500 bytes is kept to', options, async () =
 
 const lintOptions = hasTshark() ? options : { ...options, skip: skip ?? 'needs tshark' };
 
+/** Milliseconds without the event loop after which either end may take an answer for lost. */
+const STALL_MS = 5;
+const ATTEMPTS = 10;
+
 test('tshark finds nothing wrong with what we send', lintOptions, async () => {
   await using lab = await openLab();
   serveOurs(lab);
+  const timersFired = (): number => {
+    const counters = lab.stack.counters();
+    return (counters['tcp.tail_loss_probes'] ?? 0) + (counters['tcp.timeouts'] ?? 0);
+  };
   for (const [loss, family, kernel, ours] of [
     [0, ...FAMILIES[0]],
     [0, ...FAMILIES[1]],
     [0.01, ...FAMILIES[0]],
   ] as const) {
     lab.loss = loss;
-    const packets: { at: number; bytes: Uint8Array }[] = [];
-    lab.record = packets;
-    assert.equal(await dialKernel(lab, 'echo', 2 * MiB, kernel), 'ok', family);
-    assert.deepEqual(await lab.peer(ours, 7000, 'echo', 2 * MiB), ['ok'], family);
-    assert.equal(await dialKernel(lab, 'trickle', 2000, kernel), 'ok', family);
-    await lab.exec('ping', '-c', '1', '-s', '3000', ours);
-    lab.record = undefined;
-    assert.ok(packets.length > 4000);
-    assert.deepEqual(lint(packets, loss === 0), [], `${family}, loss ${loss}`);
+    for (let attempt = 1; ; attempt++) {
+      const fired = timersFired();
+      using stalls = stallMeter();
+      const packets: { at: number; bytes: Uint8Array }[] = [];
+      lab.record = packets;
+      assert.equal(await dialKernel(lab, 'echo', 2 * MiB, kernel), 'ok', family);
+      assert.deepEqual(await lab.peer(ours, 7000, 'echo', 2 * MiB), ['ok'], family);
+      assert.equal(await dialKernel(lab, 'trickle', 2000, kernel), 'ok', family);
+      await lab.exec('ping', '-c', '1', '-s', '3000', ours);
+      lab.record = undefined;
+      assert.ok(packets.length > 4000);
+      assert.deepEqual(lint(packets, OUR_ADDRESSES, false), [], `${family}, loss ${loss}`);
+      if (loss > 0) break;
+      const suspicious = lint(packets, OUR_ADDRESSES, true);
+      // A process that stood still makes both ends ask again. A run in which it did not has no excuse.
+      const isExcused = timersFired() > fired || stalls.longest() > STALL_MS;
+      if (suspicious.length === 0) break;
+      assert.ok(isExcused && attempt < ATTEMPTS, `${family}: ${suspicious.join('\n')}`);
+    }
   }
 });
+
+/** How long the event loop stood still at most, in milliseconds. */
+function stallMeter(): { longest(): number } & Disposable {
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  return {
+    longest: () => delay.max / 1e6 - 1,
+    [Symbol.dispose]: () => {
+      delay.disable();
+    },
+  };
+}
 
 test('tshark would find it', lintOptions, () => {
   const segment = Buffer.from(
     '450000280000000040060000' +
-      '0a5000010a500002' +
+      '0a5000020a500001' +
       '1b5800500000000100000000500000000000' +
       '0000',
     'hex',
   );
-  assert.equal(lint([{ at: 0, bytes: segment }], false).length, 1);
+  assert.equal(lint([{ at: 0, bytes: segment }], OUR_ADDRESSES, false).length, 1);
 });
 
 test('refusals and resets carry their error codes both ways', options, async () => {
